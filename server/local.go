@@ -1,0 +1,93 @@
+package server
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"ctxhub/server/store"
+)
+
+// Names in a data directory that tell about the running process.
+const (
+	pidName     = "hub.pid"
+	addressName = "hub.json"
+)
+
+// ErrNotRunning: no hub has the data directory open.
+var ErrNotRunning = errors.New("no hub is running")
+
+// Local is a hub that runs on this machine, and what is needed to ask it.
+type Local struct {
+	URL        string
+	TLSCert    string // PEM file of the certificate it serves, if it speaks TLS
+	AdminToken string
+	PID        int
+}
+
+type addressFile struct {
+	URL     string `json:"url"`
+	TLSCert string `json:"tls_cert,omitempty"`
+}
+
+// announce writes the process's files; the returned function removes them.
+func announce(dir, url, cert string) (forget func() error, err error) {
+	if cert != "" {
+		if cert, err = filepath.Abs(cert); err != nil {
+			return nil, err
+		}
+	}
+	address, err := json.Marshal(addressFile{url, cert})
+	if err != nil {
+		return nil, err
+	}
+	pidFile, addressPath := filepath.Join(dir, pidName), filepath.Join(dir, addressName)
+	for name, text := range map[string]string{
+		addressPath: string(address) + "\n",
+		pidFile:     strconv.Itoa(os.Getpid()) + "\n",
+	} {
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrDataDir, err)
+		}
+	}
+	return func() error { return errors.Join(os.Remove(pidFile), os.Remove(addressPath)) }, nil
+}
+
+// FindLocal returns the hub that has dataDir open. ErrNotRunning if there is none, whatever files a killed one
+// left behind.
+func FindLocal(dataDir string) (Local, error) {
+	running, err := store.InUse(dataDir)
+	if err != nil {
+		return Local{}, err
+	}
+	if !running {
+		return Local{}, fmt.Errorf("%w on %s", ErrNotRunning, dataDir)
+	}
+	text, err := os.ReadFile(filepath.Join(dataDir, pidName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return Local{}, fmt.Errorf("%w on %s yet: another program has it open, or a hub is just starting or stopping", ErrNotRunning, dataDir)
+	}
+	if err != nil {
+		return Local{}, err
+	}
+	var l Local
+	if l.PID, err = strconv.Atoi(strings.TrimSpace(string(text))); err != nil || l.PID <= 1 {
+		return Local{}, fmt.Errorf("%s does not hold a process id: %q", filepath.Join(dataDir, pidName), text)
+	}
+	text, err = os.ReadFile(filepath.Join(dataDir, addressName))
+	if err != nil {
+		return Local{}, err
+	}
+	var a addressFile
+	if err := json.Unmarshal(text, &a); err != nil {
+		return Local{}, fmt.Errorf("%s: %w", filepath.Join(dataDir, addressName), err)
+	}
+	l.URL, l.TLSCert = a.URL, a.TLSCert
+	l.AdminToken, err = store.ReadAdminToken(dataDir)
+	return l, err
+}

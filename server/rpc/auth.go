@@ -1,0 +1,86 @@
+package rpc
+
+import (
+	"context"
+	"crypto/subtle"
+	"errors"
+	"net/http"
+	"strings"
+
+	"connectrpc.com/connect"
+
+	"ctxhub/server/hub"
+	"ctxhub/server/store"
+)
+
+// errUnauthenticated is the one answer to every token that is not good, so that it tells nothing about why.
+var errUnauthenticated = errors.New("the token is missing or not valid")
+
+// caller is who a request comes from: the admin, or a project.
+type caller struct {
+	admin   bool
+	project hub.Project
+}
+
+type callerKey struct{}
+
+func callerOf(ctx context.Context) caller {
+	c, _ := ctx.Value(callerKey{}).(caller)
+	return c
+}
+
+// auth stands before decoding and decompression, so that a stranger costs a hash and no more.
+type auth struct {
+	store *store.Store
+	admin hub.TokenHash
+	write *connect.ErrorWriter
+}
+
+// require lets callers through that allowed accepts.
+func (a *auth) require(allowed func(procedure string, c caller) bool, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c, ok := a.identify(r.Header)
+		if !ok {
+			w.Header().Set("WWW-Authenticate", "Bearer")
+			a.refuse(w, r, connect.NewError(connect.CodeUnauthenticated, errUnauthenticated))
+			return
+		}
+		if !allowed(r.URL.Path, c) {
+			a.refuse(w, r, connect.NewError(connect.CodePermissionDenied, errors.New("this token is good, but not for this method")))
+			return
+		}
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), callerKey{}, c)))
+	})
+}
+
+// refuse answers in the protocol of the request. A failure to write means that the caller has gone.
+func (a *auth) refuse(w http.ResponseWriter, r *http.Request, err *connect.Error) {
+	_ = a.write.Write(w, r, err)
+}
+
+// identify accepts exactly one header, exactly "Bearer TOKEN".
+func (a *auth) identify(h http.Header) (caller, bool) {
+	values := h.Values("Authorization")
+	if len(values) != 1 {
+		return caller{}, false
+	}
+	token, ok := strings.CutPrefix(values[0], "Bearer ")
+	if !ok {
+		return caller{}, false
+	}
+	hash := hub.HashToken(token)
+	if subtle.ConstantTimeCompare(hash[:], a.admin[:]) == 1 {
+		return caller{admin: true}, true
+	}
+	project, ok := a.store.Authenticate(hash)
+	return caller{project: project}, ok
+}
+
+// good says whether the caller's token still is.
+func (a *auth) good(c caller) bool {
+	if c.admin {
+		return true
+	}
+	_, ok := a.store.Authenticate(c.project.Token)
+	return ok
+}

@@ -1,0 +1,105 @@
+package rpc
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"connectrpc.com/connect"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	hubv1 "ctxhub/gen/ctx/hub/v1"
+	"ctxhub/server/hub"
+	"ctxhub/server/store"
+)
+
+// hubService is what a project may do.
+type hubService struct {
+	store     *store.Store
+	writer    hub.Writer
+	auth      *auth
+	limit     *streamLimit
+	heartbeat time.Duration
+	draining  <-chan struct{}
+	version   string
+	started   time.Time
+	listeners atomic.Int32
+}
+
+func (h *hubService) Publish(ctx context.Context, req *hubv1.PublishRequest) (*hubv1.PublishResponse, error) {
+	entries := fromProto(req.GetEntries(), callerOf(ctx).project.Name, time.Now().UTC())
+	if err := hub.ValidateBatch(entries); err != nil {
+		return nil, err
+	}
+	sequences, err := h.writer.Append(ctx, entries)
+	if err != nil {
+		return nil, err
+	}
+	return &hubv1.PublishResponse{Sequences: sequences}, nil
+}
+
+func (h *hubService) Sync(ctx context.Context, req *hubv1.SyncRequest, stream *connect.ServerStream[hubv1.SyncResponse]) error {
+	head, _ := h.store.Head()
+	until := req.GetUntil()
+	if until == 0 {
+		until = head
+	} else if until > head {
+		return hub.Refuse(hub.ErrPastHead, "until is %d, but the last entry is %d", until, head)
+	}
+	return h.read(ctx, req.GetAfter(), until, req.GetTypes(), func(entries []hub.Entry, cursor, _ uint64) error {
+		return stream.Send(&hubv1.SyncResponse{Entries: toProto(entries), Cursor: cursor, Head: until, HubId: h.store.HubID()})
+	})
+}
+
+func (h *hubService) Listen(ctx context.Context, req *hubv1.ListenRequest, stream *connect.ServerStream[hubv1.ListenResponse]) error {
+	h.listeners.Add(1)
+	defer h.listeners.Add(-1)
+	return h.read(ctx, req.GetAfter(), 0, req.GetTypes(), func(entries []hub.Entry, cursor, head uint64) error {
+		return stream.Send(&hubv1.ListenResponse{Entries: toProto(entries), Cursor: cursor, Head: head, HubId: h.store.HubID()})
+	})
+}
+
+func (h *hubService) read(ctx context.Context, after, until uint64, types []string,
+	send func(entries []hub.Entry, cursor, head uint64) error,
+) error {
+	set, err := store.NewTypeSet(types)
+	if err != nil {
+		return err
+	}
+	c := callerOf(ctx)
+	leave, err := h.limit.enter(c.project.Name)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	r := reader{hub: h, caller: c, after: after, until: until, types: set, send: send}
+	return r.run(ctx)
+}
+
+func (h *hubService) Status(ctx context.Context, _ *hubv1.StatusRequest) (*hubv1.StatusResponse, error) {
+	head, _ := h.store.Head()
+	free, err := store.DiskFree(h.store.Dir())
+	if err != nil {
+		return nil, err
+	}
+	byType := make(map[string]uint64, len(hub.Types))
+	for _, t := range hub.Types {
+		byType[string(t)] = 0
+	}
+	for t, n := range h.store.Counts() {
+		byType[string(t)] = n
+	}
+	return &hubv1.StatusResponse{
+		HubId:         h.store.HubID(),
+		Version:       h.version,
+		Role:          "leader",
+		Project:       callerOf(ctx).project.Name,
+		Head:          head,
+		Entries:       head,
+		EntriesByType: byType,
+		Listeners:     uint32(max(h.listeners.Load(), 0)), //nolint:gosec // a count of open streams
+		StartedAt:     timestamppb.New(h.started),
+		DiskFreeBytes: free,
+		Degraded:      h.store.Degraded(),
+	}, nil
+}

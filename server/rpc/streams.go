@@ -1,0 +1,114 @@
+package rpc
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"ctxhub/server/hub"
+	"ctxhub/server/store"
+)
+
+// streamLimit counts open streams.
+type streamLimit struct {
+	total, perProject int
+
+	mu   sync.Mutex
+	open int
+	by   map[string]int
+}
+
+// enter takes a place; leave gives it back. errLimit beyond the limits.
+func (l *streamLimit) enter(project string) (leave func(), err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.open >= l.total {
+		return nil, hub.Refuse(errLimit, "the hub has %d streams open, which is its limit: try again in %s seconds", l.open, retryAfter)
+	}
+	if l.by[project] >= l.perProject {
+		return nil, hub.Refuse(errLimit, "project %q has %d streams open, which is its limit: close one, or try again in %s seconds",
+			project, l.by[project], retryAfter)
+	}
+	l.open++
+	l.by[project]++
+	return func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.open--
+		if l.by[project]--; l.by[project] == 0 {
+			delete(l.by, project)
+		}
+	}, nil
+}
+
+// reader walks the log for one stream. Sync and Listen are the same walk; one ends, the other waits.
+type reader struct {
+	hub    *hubService
+	caller caller
+	after  uint64
+	until  uint64 // 0: follow
+	types  store.TypeSet
+	send   func(entries []hub.Entry, cursor, head uint64) error
+}
+
+// run sends batches until it is done, the caller leaves, its token is revoked, or the hub drains. Its first
+// message goes at once, since the headers leave with it, and no silence is longer than the heartbeat.
+func (r *reader) run(ctx context.Context) error {
+	heartbeat := time.NewTicker(r.hub.heartbeat)
+	defer heartbeat.Stop()
+	for due := true; ; {
+		changed := r.hub.store.ProjectsChanged()
+		if err := r.mayGoOn(ctx); err != nil {
+			return err
+		}
+		head, moved := r.hub.store.Head()
+		end := head
+		if r.until > 0 {
+			end = r.until
+		}
+		batch, err := r.hub.store.Read(r.after, end, r.types)
+		if err != nil {
+			return err
+		}
+		r.after = batch.Cursor
+		level := r.after >= end
+		if len(batch.Entries) > 0 || due || level && r.until > 0 {
+			if err := r.send(batch.Entries, r.after, end); err != nil {
+				return err
+			}
+			due = false
+		}
+		if level && r.until > 0 {
+			return nil
+		}
+		if !level {
+			moved = closed // there is more to read: only look whether a heartbeat is due
+		}
+		select {
+		case <-heartbeat.C:
+			due = true
+		case <-moved:
+		case <-changed:
+		case <-r.hub.draining:
+		case <-ctx.Done():
+		}
+	}
+}
+
+var closed = func() <-chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
+}()
+
+func (r *reader) mayGoOn(ctx context.Context) error {
+	if !r.hub.auth.good(r.caller) {
+		return errUnauthenticated
+	}
+	select {
+	case <-r.hub.draining:
+		return errDraining
+	default:
+		return ctx.Err()
+	}
+}

@@ -1,0 +1,78 @@
+package store
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// Modes of what lies in a data directory: its owner's alone.
+const (
+	dirMode  fs.FileMode = 0o700
+	fileMode fs.FileMode = 0o600
+)
+
+// files is the seam to the disk, so that a test can make any operation fail, or stop short, at any moment.
+type files interface {
+	Open(name string, flag int) (file, error) // made with fileMode
+	Rename(from, to string) error
+	SyncDir(dir string) error
+}
+
+type file interface {
+	io.ReaderAt
+	io.WriterAt
+	io.Closer
+	Size() (int64, error)
+	Truncate(size int64) error
+	Sync() error // the data, and as much of the metadata as reading it back needs
+}
+
+type disk struct{}
+
+func (disk) Open(name string, flag int) (file, error) {
+	f, err := os.OpenFile(name, flag, fileMode)
+	if err != nil {
+		return nil, err
+	}
+	return diskFile{f}, nil
+}
+
+func (disk) Rename(from, to string) error { return os.Rename(from, to) }
+
+func (disk) SyncDir(dir string) error { return syncDir(dir) }
+
+type diskFile struct{ *os.File }
+
+func (f diskFile) Sync() error { return syncData(f.File) }
+
+func (f diskFile) Size() (int64, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return 0, err
+	}
+	return info.Size(), nil
+}
+
+// writeWhole replaces a file so that a reader, or a start after a crash, finds the old or the new one, never a
+// part. It returns when the new one is on stable storage.
+func writeWhole(d files, name string, data []byte) (err error) {
+	temporary := name + ".new"
+	f, err := d.Open(temporary, os.O_RDWR|os.O_CREATE|os.O_TRUNC)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteAt(data, 0)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	if err = d.Rename(temporary, name); err != nil {
+		return err
+	}
+	return d.SyncDir(filepath.Dir(name))
+}

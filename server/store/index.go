@@ -1,0 +1,48 @@
+package store
+
+import (
+	"hash/maphash"
+	"strings"
+
+	"ctxhub/server/hub"
+)
+
+// index knows where each entry lies and which ids there are, in about 40 bytes an entry. Only the committer
+// changes it, under the log's lock; contents and ids stay on disk.
+type index struct {
+	offsets []int64 // of the line of sequence i+1; the log's size is behind the last
+	seed    maphash.Seed
+	byHash  map[uint64]uint64 // hash of an id → sequence; may be another id's, so compare
+	byID    map[string]uint64 // the ids whose hash was taken, which nobody has seen yet
+	byType  map[hub.Type]uint64
+}
+
+func newIndex() *index {
+	return &index{
+		seed:   maphash.MakeSeed(),
+		byHash: make(map[uint64]uint64),
+		byID:   make(map[string]uint64),
+		byType: make(map[hub.Type]uint64),
+	}
+}
+
+// add puts in the next sequence's entry.
+func (x *index) add(offset int64, id string, t hub.Type) {
+	x.offsets = append(x.offsets, offset)
+	sequence := uint64(len(x.offsets))
+	x.byType[t]++
+	hash := maphash.String(x.seed, id)
+	if _, taken := x.byHash[hash]; taken {
+		x.byID[strings.Clone(id)] = sequence // the id may be a view of a read buffer
+		return
+	}
+	x.byHash[hash] = sequence
+}
+
+// candidates returns the sequences that may have the id: at most two, 0 for none.
+func (x *index) candidates(id string) [2]uint64 {
+	return [2]uint64{x.byHash[maphash.String(x.seed, id)], x.byID[id]}
+}
+
+// head is the last sequence.
+func (x *index) head() uint64 { return uint64(len(x.offsets)) }

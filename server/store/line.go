@@ -1,0 +1,214 @@
+package store
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"strconv"
+	"time"
+
+	"ctxhub/server/hub"
+)
+
+// A line of the log is one JSON object on one line, its fields always in this order and without spaces:
+//
+//	{"sequence":1,"id":"…","type":"…","content":"…","origin":"…","timestamp":"…","meta":{…},"commit":[1,3],"sum":"…"}
+//
+// commit names the first and last sequence that were written in one piece and synced together; it is left out
+// where that is this entry alone. sum chains the lines: SHA-256 over the sum before, the SHA-256 of the content's
+// bytes as they stand here (so that a content can be blanked and the chain still be checked), and the other bytes
+// up to ,"sum". Since it covers bytes and not meanings, no change of any bit goes unseen.
+//
+// The codec is by hand and strict, because every entry is checked each time it is read and encoding/json would
+// take ten times as long.
+
+type sum [sha256.Size]byte
+
+// group is the range of sequences that were committed together.
+type group struct{ first, last uint64 }
+
+// prepared holds the parts of a line that do not depend on its place in the log, so that they are made in the
+// publisher's goroutine and not in the one that commits.
+type prepared struct {
+	entry      hub.Entry
+	head       []byte // from ,"id" up to the content
+	content    []byte // as JSON, with its quotes
+	tail       []byte // after the content, up to commit and sum
+	contentSum sum
+}
+
+func prepare(e hub.Entry) prepared {
+	head := appendString(append(make([]byte, 0, 64+len(e.ID)), `,"id":`...), e.ID)
+	head = appendString(append(head, `,"type":`...), string(e.Type))
+	content := appendString(make([]byte, 0, len(e.Content)+len(e.Content)/8+2), e.Content)
+	tail := appendString(append(make([]byte, 0, 128), `,"origin":`...), e.Origin)
+	tail = append(tail, `,"timestamp":"`...)
+	tail = e.Timestamp.UTC().AppendFormat(tail, time.RFC3339Nano)
+	tail = appendMeta(append(tail, `","meta":`...), e.Meta)
+	return prepared{entry: e, head: append(head, `,"content":`...), content: content, tail: tail,
+		contentSum: sha256.Sum256(content)}
+}
+
+// size is an upper bound of the line's length in bytes.
+func (p *prepared) size() int { return len(p.head) + len(p.content) + len(p.tail) + 192 }
+
+// appendLine writes the line for its place in the log and returns the sum that the next line builds on.
+func appendLine(buf []byte, p *prepared, sequence uint64, g group, prior sum) ([]byte, sum) {
+	start := len(buf)
+	buf = strconv.AppendUint(append(buf, `{"sequence":`...), sequence, 10)
+	buf = append(buf, p.head...)
+	contentStart := len(buf)
+	buf = append(buf, p.content...)
+	contentEnd := len(buf)
+	buf = append(buf, p.tail...)
+	if g.first != g.last {
+		buf = strconv.AppendUint(append(buf, `,"commit":[`...), g.first, 10)
+		buf = strconv.AppendUint(append(buf, ','), g.last, 10)
+		buf = append(buf, ']')
+	}
+	s := chain(prior, p.contentSum, buf[start:contentStart], buf[contentEnd:])
+	buf = hex.AppendEncode(append(buf, `,"sum":"`...), s[:])
+	return append(buf, '"', '}', '\n'), s
+}
+
+func chain(prior, content sum, head, tail []byte) sum {
+	var space [512]byte
+	b := append(space[:0], prior[:]...)
+	b = append(b, content[:]...)
+	b = append(b, head...)
+	return sha256.Sum256(append(b, tail...))
+}
+
+// span is a line taken apart without copying or unescaping; the byte slices point into the line.
+type span struct {
+	sequence                             uint64
+	id, typ, content, origin, when, meta []byte // strings without their quotes, content with them
+	commit                               group
+	head, tail                           []byte // what the sum covers besides the content
+	sum                                  sum
+}
+
+var errSyntax = errors.New("not a line of a hub's log")
+
+// splitLine takes a line apart, without its newline. It does not check the sum.
+func splitLine(line []byte) (span, error) {
+	var s span
+	p := parser{line: line}
+	p.literal(`{"sequence":`)
+	s.sequence = p.number()
+	p.literal(`,"id":`)
+	s.id = p.text()
+	p.literal(`,"type":`)
+	s.typ = p.text()
+	p.literal(`,"content":`)
+	contentStart := p.at
+	p.text()
+	s.content = line[contentStart:p.at]
+	contentEnd := p.at
+	p.literal(`,"origin":`)
+	s.origin = p.text()
+	p.literal(`,"timestamp":`)
+	s.when = p.text()
+	p.literal(`,"meta":`)
+	s.meta = p.object()
+	s.commit = group{s.sequence, s.sequence}
+	if p.next(`,"commit":[`) {
+		s.commit.first = p.number()
+		p.literal(`,`)
+		s.commit.last = p.number()
+		p.literal(`]`)
+	}
+	sumStart := p.at
+	p.literal(`,"sum":"`)
+	p.sum(&s.sum)
+	p.literal(`"}`)
+	if p.bad || p.at != len(line) || s.sequence < s.commit.first || s.sequence > s.commit.last {
+		return span{}, errSyntax
+	}
+	s.head, s.tail = line[:contentStart], line[contentEnd:sumStart]
+	return s, nil
+}
+
+// chained says whether the line is, bit for bit, what was written behind the line with the sum prior.
+func (s *span) chained(prior sum) bool {
+	return chain(prior, sha256.Sum256(s.content), s.head, s.tail) == s.sum
+}
+
+// entry decodes the span. It unescapes in the line's own bytes: the line is the entry's from then on, and span and
+// sum are of no more use.
+func (s *span) entry() (hub.Entry, error) {
+	e := hub.Entry{Sequence: s.sequence, Type: typeOf(s.typ)}
+	err := e.Timestamp.UnmarshalText(s.when)
+	if err != nil {
+		return e, errSyntax
+	}
+	for _, f := range []struct {
+		to   *string
+		text []byte
+	}{{&e.ID, s.id}, {&e.Origin, s.origin}, {&e.Content, s.content[1 : len(s.content)-1]}} {
+		if *f.to, err = unescape(f.text); err != nil {
+			return e, err
+		}
+	}
+	e.Meta, err = splitMeta(s.meta)
+	return e, err
+}
+
+// typeOf avoids a copy for the types that there are.
+func typeOf(text []byte) hub.Type {
+	for _, t := range hub.Types {
+		if string(text) == string(t) {
+			return t
+		}
+	}
+	return hub.Type(text)
+}
+
+func appendMeta(buf []byte, m hub.Meta) []byte {
+	buf = append(buf, '{')
+	for _, f := range metaFields(&m) {
+		if *f.value == "" {
+			continue
+		}
+		if buf[len(buf)-1] != '{' {
+			buf = append(buf, ',')
+		}
+		buf = append(append(append(buf, '"'), f.name...), '"', ':')
+		buf = appendString(buf, *f.value)
+	}
+	return append(buf, '}')
+}
+
+func splitMeta(object []byte) (hub.Meta, error) {
+	var m hub.Meta
+	p := parser{line: object}
+	p.literal(`{`)
+	for !p.bad && !p.next(`}`) {
+		p.next(`,`)
+		name := p.text()
+		p.literal(`:`)
+		value := p.text()
+		for _, f := range metaFields(&m) {
+			if f.name != string(name) {
+				continue
+			}
+			var err error
+			if *f.value, err = unescape(value); err != nil {
+				return m, err
+			}
+		}
+	}
+	if p.bad {
+		return m, errSyntax
+	}
+	return m, nil
+}
+
+type metaField struct {
+	name  string
+	value *string
+}
+
+func metaFields(m *hub.Meta) [4]metaField {
+	return [4]metaField{{"display_name", &m.DisplayName}, {"host", &m.Host}, {"tool", &m.Tool}, {"via", &m.Via}}
+}

@@ -1,0 +1,258 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"sync/atomic"
+
+	"ctxhub/server/hub"
+)
+
+// Bounds of one group commit. It closes at the call that crosses them; with one call of the largest batch, fully
+// escaped, a group stays below maxGroupBytes, which is how long a torn tail can be.
+const (
+	groupEntries  = 4096
+	groupBytes    = 8 << 20
+	maxGroupBytes = 64 << 20
+)
+
+// log is entries.jsonl: appended to by one goroutine, read by anyone.
+type log struct {
+	files files
+	name  string
+	file  file
+	mark  *watermark
+
+	calls   chan *call
+	closing chan struct{}
+	done    chan struct{}
+	trouble atomic.Pointer[trouble] // nil while entries are taken
+
+	mu     sync.RWMutex // guards what follows; the committer alone changes it, and last of all its work
+	index  *index
+	size   int64 // bytes up to the watermark
+	recent recent
+
+	prior sum    // the committer's: the last line's sum
+	buf   []byte // the committer's
+}
+
+// trouble is why the last write failed. After a failed sync it is for good: the kernel may have dropped the
+// pages and report success the next time.
+type trouble struct {
+	err   error
+	final bool
+}
+
+// call is one Append waiting for its commit.
+type call struct {
+	entries   []prepared
+	sequences []uint64
+	err       error
+	done      chan struct{}
+}
+
+// openLog reads and checks the whole log, cuts a torn tail, and starts to take entries. The returned sentence
+// says what was cut, if anything was.
+func openLog(d files, name string, known claim) (*log, string, error) {
+	f, err := d.Open(name, os.O_RDWR|os.O_CREATE)
+	if err != nil {
+		return nil, "", err
+	}
+	l := &log{files: d, name: name, file: f, calls: make(chan *call), closing: make(chan struct{}), done: make(chan struct{})}
+	report, err := l.recover(known)
+	if err != nil {
+		return nil, "", errors.Join(err, f.Close())
+	}
+	l.mark = newWatermark(l.index.head())
+	go l.run()
+	return l, report, nil
+}
+
+// append makes entries durable, all or none. See hub.Writer.
+func (l *log) append(ctx context.Context, entries []hub.Entry) ([]uint64, error) {
+	c := &call{entries: make([]prepared, len(entries)), sequences: make([]uint64, len(entries)), done: make(chan struct{})}
+	for i, e := range entries {
+		c.entries[i] = prepare(e)
+	}
+	select {
+	case l.calls <- c:
+	case <-l.closing:
+		return nil, hub.ErrClosed
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	select {
+	case <-c.done:
+		return c.sequences, c.err
+	case <-ctx.Done(): // the outcome is unknown to this caller; its ids make asking again harmless
+		return nil, ctx.Err()
+	}
+}
+
+// run is the committer. What waits while one group is synced becomes the next, so that no timer is needed.
+func (l *log) run() {
+	defer close(l.done)
+	for {
+		select {
+		case first := <-l.calls:
+			calls := l.gather(first)
+			l.commit(calls)
+			for _, c := range calls {
+				close(c.done)
+			}
+		case <-l.closing:
+			return
+		}
+	}
+}
+
+func (l *log) gather(first *call) []*call {
+	calls := []*call{first}
+	for entries, bytes := 0, 0; ; {
+		for i := range calls[len(calls)-1].entries {
+			entries++
+			bytes += calls[len(calls)-1].entries[i].size()
+		}
+		if entries >= groupEntries || bytes >= groupBytes {
+			return calls
+		}
+		select {
+		case c := <-l.calls:
+			calls = append(calls, c)
+		default:
+			return calls
+		}
+	}
+}
+
+// commit writes, syncs, extends the index and moves the watermark, in this order.
+func (l *log) commit(calls []*call) {
+	if t := l.trouble.Load(); t != nil && t.final {
+		failAll(calls, fmt.Errorf("%w: %w", hub.ErrPoisoned, t.err))
+		return
+	}
+	fresh := l.place(calls)
+	if len(fresh) == 0 {
+		return
+	}
+	first := l.index.head() + 1
+	g := group{first, first + uint64(len(fresh)) - 1}
+	offsets := make([]int64, len(fresh))
+	buf, prior := l.buf[:0], l.prior
+	for i, p := range fresh {
+		offsets[i] = l.size + int64(len(buf))
+		p.entry.Sequence = first + uint64(i)
+		buf, prior = appendLine(buf, p, p.entry.Sequence, g, prior)
+	}
+	if cap(buf) <= groupBytes {
+		l.buf = buf
+	}
+	if err := l.write(buf); err != nil {
+		failAll(calls, err)
+		return
+	}
+	l.trouble.Store(nil)
+	l.prior = prior
+	l.mu.Lock()
+	for i, p := range fresh {
+		l.index.add(offsets[i], p.entry.ID, p.entry.Type)
+		l.recent.add(p.entry)
+	}
+	l.size += int64(len(buf))
+	l.mu.Unlock()
+	l.mark.advance(g.last)
+}
+
+// write puts buf behind the log and syncs it. A write that fails is taken back, so that the next may succeed
+// (a full disk is made room on); where that fails too, or the sync did, the log is poisoned.
+func (l *log) write(buf []byte) error {
+	if _, err := l.file.WriteAt(buf, l.size); err != nil {
+		if undo := l.file.Truncate(l.size); undo != nil {
+			l.trouble.Store(&trouble{errors.Join(err, undo), true})
+			return fmt.Errorf("%w: %w", hub.ErrPoisoned, err)
+		}
+		l.trouble.Store(&trouble{err, false})
+		return fmt.Errorf("%w: %w", hub.ErrUnavailable, err)
+	}
+	if err := l.file.Sync(); err != nil {
+		l.trouble.Store(&trouble{err, true})
+		return fmt.Errorf("%w: %w", hub.ErrPoisoned, err)
+	}
+	return nil
+}
+
+func failAll(calls []*call, err error) {
+	for _, c := range calls {
+		if c.err == nil {
+			c.err = err
+		}
+	}
+}
+
+// place numbers the entries of all calls and returns those that are new, in order. A call with a taken id gets
+// its error and adds nothing.
+func (l *log) place(calls []*call) []*prepared {
+	var fresh []*prepared
+	placed := make(map[string]int, len(calls)) // id → place in fresh
+	for _, c := range calls {
+		before := len(fresh)
+		for i := range c.entries {
+			p := &c.entries[i]
+			sequence, err := l.find(&p.entry)
+			if at, ok := placed[p.entry.ID]; ok {
+				sequence, err = l.index.head()+1+uint64(at), sameOrTaken(&fresh[at].entry, &p.entry)
+			}
+			if err != nil {
+				c.err = err
+				break
+			}
+			if sequence == 0 {
+				placed[p.entry.ID] = len(fresh)
+				fresh = append(fresh, p)
+				sequence = l.index.head() + uint64(len(fresh))
+			}
+			c.sequences[i] = sequence
+		}
+		if c.err != nil {
+			for _, p := range fresh[before:] {
+				delete(placed, p.entry.ID)
+			}
+			fresh = fresh[:before]
+		}
+	}
+	return fresh
+}
+
+// find returns the sequence of an entry that is stored already, 0 if it is not.
+func (l *log) find(e *hub.Entry) (uint64, error) {
+	for _, sequence := range l.index.candidates(e.ID) {
+		if sequence == 0 {
+			continue
+		}
+		stored, err := l.read(sequence-1, sequence, AllTypes)
+		if err != nil {
+			return 0, err
+		}
+		if stored.Entries[0].ID == e.ID {
+			return sequence, sameOrTaken(&stored.Entries[0], e)
+		}
+	}
+	return 0, nil
+}
+
+func sameOrTaken(stored, e *hub.Entry) error {
+	if stored.Same(e) {
+		return nil
+	}
+	return hub.Refuse(hub.ErrIDTaken, "the id %s is already used for another entry", e.ID)
+}
+
+// stop finishes the commit under way and takes no more.
+func (l *log) stop() {
+	close(l.closing)
+	<-l.done
+}

@@ -1,0 +1,197 @@
+package store
+
+import (
+	"bytes"
+	"encoding/hex"
+	"fmt"
+	"io"
+
+	"ctxhub/server/hub"
+)
+
+// Bounds of one Batch, so that a reader's memory and a message's size do not grow with the log.
+const (
+	batchEntries = 512
+	batchBytes   = 256 << 10 // of the file; a longer line goes alone
+)
+
+// Batch is what a reader gets at a time.
+type Batch struct {
+	Entries []hub.Entry
+	Cursor  uint64 // everything up to here that the reader asked for has been given
+}
+
+// TypeSet is a filter.
+type TypeSet uint8
+
+// AllTypes lets everything through.
+const AllTypes = ^TypeSet(0)
+
+// NewTypeSet lets the named types through, or all if none is named. hub.ErrInvalid for an unknown one.
+func NewTypeSet(names []string) (TypeSet, error) {
+	if len(names) == 0 {
+		return AllTypes, nil
+	}
+	var s TypeSet
+	for _, name := range names {
+		bit := bitOf(hub.Type(name))
+		if bit == 0 {
+			return 0, hub.Refuse(hub.ErrInvalid, "unknown type %.40q", name)
+		}
+		s |= bit
+	}
+	return s, nil
+}
+
+func (s TypeSet) has(t hub.Type) bool { return s == AllTypes || s&bitOf(t) != 0 }
+
+func bitOf(t hub.Type) TypeSet {
+	for i, known := range hub.Types {
+		if t == known {
+			return 1 << i
+		}
+	}
+	return 0
+}
+
+// read returns entries behind the cursor after, up to and including until and never beyond the watermark. With
+// nothing to give, the batch is empty and its cursor is after.
+func (l *log) read(after, until uint64, types TypeSet) (Batch, error) {
+	if b, ok := l.readRecent(after, until, types); ok {
+		return b, nil
+	}
+	start, end, last := l.extent(after, until)
+	if last == after {
+		return Batch{Cursor: after}, nil
+	}
+	buf := make([]byte, end-start)
+	if _, err := l.file.ReadAt(buf, start); err != nil && err != io.EOF {
+		return Batch{}, fmt.Errorf("read %s at byte %d: %w", l.name, start, err)
+	}
+	b := Batch{Cursor: last}
+	if types == AllTypes {
+		b.Entries = make([]hub.Entry, 0, last-after)
+	}
+	var prior sum
+	if after > 0 {
+		if _, err := hex.Decode(prior[:], buf[:priorText]); err != nil {
+			return Batch{}, l.damaged(after, start)
+		}
+		buf, start = buf[priorSize:], start+priorSize
+	}
+	for sequence := after + 1; sequence <= last; sequence++ {
+		n := bytes.IndexByte(buf, '\n') + 1
+		s, err := splitLine(buf[:max(n-1, 0)])
+		if err != nil || s.sequence != sequence || !s.chained(prior) {
+			return Batch{}, l.damaged(sequence, start)
+		}
+		prior = s.sum
+		if types.has(typeOf(s.typ)) {
+			e, err := s.entry()
+			if err != nil {
+				return Batch{}, l.damaged(sequence, start)
+			}
+			b.Entries = append(b.Entries, e)
+		}
+		buf, start = buf[n:], start+int64(n)
+	}
+	return b, nil
+}
+
+// A line ends in its sum, so that the bytes before a line hold all that is needed to check it.
+const (
+	priorText = 2 * len(sum{})
+	priorSize = int64(len(`"}`+"\n") + priorText)
+)
+
+// extent chooses what to read: from the sum before the first line to the end of the last.
+func (l *log) extent(after, until uint64) (start, end int64, last uint64) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	offset := func(sequence uint64) int64 { // of the line behind sequence
+		if sequence == l.index.head() {
+			return l.size
+		}
+		return l.index.offsets[sequence]
+	}
+	until = min(until, l.index.head())
+	if after >= until {
+		return 0, 0, after
+	}
+	start = offset(after)
+	for last = after + 1; last < until && last-after < batchEntries && offset(last+1)-start <= batchBytes; {
+		last++
+	}
+	end = offset(last)
+	if after > 0 {
+		start -= priorSize
+	}
+	return start, end, last
+}
+
+// sumAt reads the sum of the line of a durable sequence.
+func (l *log) sumAt(sequence uint64) (s sum, err error) {
+	l.mu.RLock()
+	end := l.size
+	if sequence < l.index.head() {
+		end = l.index.offsets[sequence]
+	}
+	l.mu.RUnlock()
+	text := make([]byte, priorText)
+	if _, err := l.file.ReadAt(text, end-priorSize); err != nil {
+		return s, fmt.Errorf("read %s at byte %d: %w", l.name, end-priorSize, err)
+	}
+	_, err = hex.Decode(s[:], text)
+	return s, err
+}
+
+func (l *log) damaged(sequence uint64, offset int64) error {
+	return fmt.Errorf("%s is %w at byte %d (sequence %d): it is not what was written there", l.name, hub.ErrDamaged, offset, sequence)
+}
+
+// Bounds of the cache.
+const (
+	recentEntries = 1024
+	recentBytes   = 4 << 20 // of content
+)
+
+// recent keeps the newest entries, since that is where live readers are. Entries in it are never changed.
+type recent struct {
+	entries []hub.Entry
+	bytes   int
+}
+
+func (r *recent) add(e hub.Entry) {
+	r.entries = append(r.entries, e)
+	r.bytes += len(e.Content)
+	drop := 0
+	for len(r.entries)-drop > recentEntries || r.bytes > recentBytes && len(r.entries)-drop > 1 {
+		r.bytes -= len(r.entries[drop].Content)
+		r.entries[drop] = hub.Entry{} // for the collector: append moves the rest only now and then
+		drop++
+	}
+	r.entries = r.entries[drop:]
+}
+
+// readRecent serves a read from the cache; false where it does not reach back far enough.
+func (l *log) readRecent(after, until uint64, types TypeSet) (Batch, bool) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	cached := l.recent.entries
+	if len(cached) == 0 || after+1 < cached[0].Sequence || after >= cached[len(cached)-1].Sequence {
+		return Batch{}, false
+	}
+	b := Batch{Cursor: after}
+	bytes := 0
+	for _, e := range cached[after+1-cached[0].Sequence:] {
+		bytes += len(e.Content)
+		if e.Sequence > until || e.Sequence-after > batchEntries || bytes > batchBytes && b.Cursor > after {
+			break
+		}
+		b.Cursor = e.Sequence
+		if types.has(e.Type) {
+			b.Entries = append(b.Entries, e)
+		}
+	}
+	return b, true
+}

@@ -1,0 +1,223 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gofrs/flock"
+
+	"ctxhub/server/hub"
+)
+
+// Names in a data directory.
+const (
+	logName      = "entries.jsonl"
+	metaName     = "meta.json"
+	projectsName = "projects.json"
+	tokenName    = "admin.token"
+	lockName     = "hub.lock"
+)
+
+// Reasons why a data directory is not opened.
+var (
+	ErrInUse   = errors.New("another hub uses this data directory")
+	ErrDataDir = errors.New("not usable as a data directory")
+)
+
+// Store is an open data directory. It implements hub.Writer for a single node.
+type Store struct {
+	dir      string
+	files    files
+	lock     *flock.Flock
+	log      *log
+	projects *projects
+
+	metaMu      sync.Mutex // guards the two below
+	meta        meta
+	metaWritten bool
+	metaErr     atomic.Pointer[error]
+	metaDone    chan struct{}
+	closing     chan struct{}
+
+	// Notes are sentences for the operator about what Open put right: files that others could read, a torn tail.
+	Notes []string
+}
+
+// Open locks, checks and opens a data directory, and makes it where there is none. The errors tell what to do:
+// ErrDataDir, ErrInUse, ErrNewerFormat, ErrOlderFormat, hub.ErrDamaged.
+func Open(dir string) (*Store, error) { return open(dir, disk{}) }
+
+func open(dir string, d files) (s *Store, err error) {
+	notes, err := prepareDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	lock := flock.New(filepath.Join(dir, lockName), flock.SetPermissions(fileMode))
+	// A look by InUse holds the lock for a moment, which must not pass for another hub.
+	patience, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
+	defer cancel()
+	locked, err := lock.TryLockContext(patience, 20*time.Millisecond)
+	if err != nil && !errors.Is(err, context.DeadlineExceeded) {
+		return nil, fmt.Errorf("%w: %w", ErrDataDir, err)
+	}
+	if !locked {
+		return nil, fmt.Errorf("%w: %s", ErrInUse, dir)
+	}
+	defer func() {
+		if err != nil {
+			s, err = nil, errors.Join(err, lock.Unlock())
+		}
+	}()
+	s = &Store{dir: dir, files: d, lock: lock, Notes: notes, metaDone: make(chan struct{}), closing: make(chan struct{})}
+	m, known, err := readMeta(dir)
+	if err != nil {
+		return nil, err
+	}
+	s.meta = m
+	if s.projects, err = openProjects(d, filepath.Join(dir, projectsName)); err != nil {
+		return nil, err
+	}
+	var report string
+	if s.log, report, err = openLog(d, filepath.Join(dir, logName), known); err != nil {
+		return nil, err
+	}
+	if report != "" {
+		s.Notes = append(s.Notes, report)
+	}
+	if err = errors.Join(s.writeMeta(), d.SyncDir(dir)); err != nil {
+		s.log.stop()
+		return nil, errors.Join(err, s.log.file.Close())
+	}
+	go s.keepMeta()
+	return s, nil
+}
+
+// prepareDir makes the directory, or closes one that is a hub's already to everyone but its owner. One that
+// holds anything else is refused, for closing it might lock others out of their own.
+func prepareDir(dir string) (notes []string, err error) {
+	if err := os.MkdirAll(dir, dirMode); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrDataDir, err)
+	}
+	names, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrDataDir, err)
+	}
+	ours := len(names) == 0 || len(names) == 1 && names[0].Name() == "lost+found" // a fresh file system
+	for _, n := range names {
+		ours = ours || n.Name() == metaName || n.Name() == logName || n.Name() == lockName || n.Name() == "hub.log"
+	}
+	if !ours {
+		return nil, fmt.Errorf("%w: %s has files in it, but none of a hub", ErrDataDir, dir)
+	}
+	closed, err := closeToOthers(dir, dirMode)
+	if err != nil {
+		return nil, err
+	}
+	if closed != "" {
+		notes = append(notes, closed)
+	}
+	for _, n := range names {
+		if !n.Type().IsRegular() {
+			continue
+		}
+		closed, err := closeToOthers(filepath.Join(dir, n.Name()), fileMode)
+		if err != nil {
+			return nil, err
+		}
+		if closed != "" {
+			notes = append(notes, closed)
+		}
+	}
+	return notes, nil
+}
+
+// Head returns the last durable sequence and a channel that is closed when there is a later one.
+func (s *Store) Head() (uint64, <-chan struct{}) { return s.log.mark.now() }
+
+// Read returns entries behind the cursor after, up to and including until, that are of the types. It never waits
+// and holds no lock while its caller works. hub.ErrPastHead if after is beyond the log.
+func (s *Store) Read(after, until uint64, types TypeSet) (Batch, error) {
+	if head, _ := s.Head(); after > head {
+		return Batch{}, hub.Refuse(hub.ErrPastHead, "the cursor %d is beyond the last entry, %d: this reader and this hub do not belong together", after, head)
+	}
+	return s.log.read(after, until, types)
+}
+
+// Append implements hub.Writer.
+func (s *Store) Append(ctx context.Context, entries []hub.Entry) ([]uint64, error) {
+	return s.log.append(ctx, entries)
+}
+
+// HubID is the hub's identity, made with its data directory.
+func (s *Store) HubID() string {
+	s.metaMu.Lock()
+	defer s.metaMu.Unlock()
+	return s.meta.HubID
+}
+
+// Dir is the data directory.
+func (s *Store) Dir() string { return s.dir }
+
+// Counts returns the number of entries of each type.
+func (s *Store) Counts() map[hub.Type]uint64 {
+	s.log.mu.RLock()
+	defer s.log.mu.RUnlock()
+	counts := make(map[hub.Type]uint64, len(s.log.index.byType))
+	for t, n := range s.log.index.byType {
+		counts[t] = n
+	}
+	return counts
+}
+
+// Degraded says in words why entries are refused, or meta.json is not kept; it is empty in health.
+func (s *Store) Degraded() string {
+	if t := s.log.trouble.Load(); t != nil {
+		if t.final {
+			return fmt.Sprintf("takes no entries until it is restarted: %v", t.err)
+		}
+		return fmt.Sprintf("the last entry could not be stored: %v", t.err)
+	}
+	if err := s.metaErr.Load(); err != nil {
+		return fmt.Sprintf("meta.json cannot be written: %v", *err)
+	}
+	return ""
+}
+
+// Close commits what was taken, records how far the log is durable, and lets the directory go.
+func (s *Store) Close() error {
+	close(s.closing)
+	<-s.metaDone
+	s.log.stop()
+	return errors.Join(s.writeMeta(), s.log.file.Close(), s.lock.Unlock())
+}
+
+// AdminToken returns the admin's token and makes it on the first run, which fresh tells.
+func (s *Store) AdminToken() (token string, fresh bool, err error) {
+	token, err = ReadAdminToken(s.dir)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return token, false, err
+	}
+	token = hub.NewToken(hub.AdminTokenPrefix)
+	return token, true, writeWhole(s.files, filepath.Join(s.dir, tokenName), []byte(token+"\n"))
+}
+
+// InUse says whether a process has the data directory open.
+func InUse(dir string) (bool, error) {
+	name := filepath.Join(dir, lockName)
+	if _, err := os.Stat(name); errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	lock := flock.New(name, flock.SetPermissions(fileMode))
+	free, err := lock.TryLock()
+	if err != nil || !free {
+		return !free, err
+	}
+	return false, lock.Unlock()
+}
