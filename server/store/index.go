@@ -31,7 +31,7 @@ func (x *index) add(offset int64, id string, t hub.Type) {
 	x.offsets = append(x.offsets, offset)
 	sequence := uint64(len(x.offsets))
 	x.byType[t]++
-	hash := maphash.String(x.seed, id)
+	hash := x.hash(id)
 	if _, taken := x.byHash[hash]; taken {
 		x.byID[strings.Clone(id)] = sequence // the id may be a view of a read buffer
 		return
@@ -41,8 +41,10 @@ func (x *index) add(offset int64, id string, t hub.Type) {
 
 // candidates returns the sequences that may have the id: at most two, 0 for none.
 func (x *index) candidates(id string) [2]uint64 {
-	return [2]uint64{x.byHash[maphash.String(x.seed, id)], x.byID[id]}
+	return [2]uint64{x.byHash[x.hash(id)], x.byID[id]}
 }
 
 // head is the last sequence.
 func (x *index) head() uint64 { return uint64(len(x.offsets)) }
+
+func (x *index) hash(id string) uint64 { return maphash.String(x.seed, id) }

@@ -22,6 +22,8 @@ import (
 // The codec is by hand and strict, because every entry is checked each time it is read and encoding/json would
 // take ten times as long.
 
+const lineStart = `{"sequence":`
+
 type sum [sha256.Size]byte
 
 // group is the range of sequences that were committed together.
@@ -55,7 +57,7 @@ func (p *prepared) size() int { return len(p.head) + len(p.content) + len(p.tail
 // appendLine writes the line for its place in the log and returns the sum that the next line builds on.
 func appendLine(buf []byte, p *prepared, sequence uint64, g group, prior sum) ([]byte, sum) {
 	start := len(buf)
-	buf = strconv.AppendUint(append(buf, `{"sequence":`...), sequence, 10)
+	buf = strconv.AppendUint(append(buf, lineStart...), sequence, 10)
 	buf = append(buf, p.head...)
 	contentStart := len(buf)
 	buf = append(buf, p.content...)
@@ -94,7 +96,7 @@ var errSyntax = errors.New("not a line of a hub's log")
 func splitLine(line []byte) (span, error) {
 	var s span
 	p := parser{line: line}
-	p.literal(`{"sequence":`)
+	p.literal(lineStart)
 	s.sequence = p.number()
 	p.literal(`,"id":`)
 	s.id = p.text()

@@ -155,11 +155,19 @@ func (l *log) cutTail(s *scan, size int64) (string, error) {
 
 // laterCommit looks for proof that the damaged commit, whose first sequence is first, had been synced: a line of
 // a commit that began after it. Commits are written one at a time, so such a line cannot be there otherwise.
+// Lines are found by how they begin, which no content can hold (its quotes are escaped): the damage may have hit
+// a newline.
 func laterCommit(tail []byte, first uint64) (uint64, bool) {
-	for line := range bytes.Lines(tail) {
-		if sp, err := splitLine(bytes.TrimSuffix(line, []byte("\n"))); err == nil && sp.commit.first > first {
+	for len(tail) > 0 {
+		line, _, _ := bytes.Cut(tail, []byte("\n"))
+		if sp, err := splitLine(line); err == nil && sp.commit.first > first {
 			return sp.sequence, true
 		}
+		next := bytes.Index(tail[1:], []byte(lineStart))
+		if next < 0 {
+			break
+		}
+		tail = tail[1+next:]
 	}
 	return 0, false
 }
