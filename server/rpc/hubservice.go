@@ -43,11 +43,9 @@ func (h *hubService) Sync(ctx context.Context, req *hubv1.SyncRequest, stream *c
 	until := req.GetUntil()
 	if until == 0 {
 		until = head
-	} else if until > head {
-		return hub.Refuse(hub.ErrPastHead, "until is %d, but the last entry is %d", until, head)
 	}
-	return h.read(ctx, req.GetAfter(), until, req.GetTypes(), func(entries []hub.Entry, cursor, _ uint64) error {
-		return stream.Send(&hubv1.SyncResponse{Entries: toProto(entries), Cursor: cursor, Head: until, HubId: h.store.HubID()})
+	return h.read(ctx, req.GetAfter(), until, req.GetTypes(), func(entries []hub.Entry, cursor, end uint64) error {
+		return stream.Send(&hubv1.SyncResponse{Entries: toProto(entries), Cursor: cursor, Head: end, HubId: h.store.HubID()})
 	})
 }
 
@@ -72,6 +70,15 @@ func (h *hubService) read(ctx context.Context, after, until uint64, types []stri
 		return err
 	}
 	defer leave()
+	if head, _ := h.store.Head(); after > head || until > head {
+		// The log is shorter than the reader remembers: it was restored, or is another's. The message tells a
+		// program by its head and hub_id, the error tells a person.
+		if err := send(nil, after, head); err != nil {
+			return err
+		}
+		return hub.Refuse(hub.ErrPastHead, "the last entry is %d, but the reader asks for what is around %d: this is another hub, or one restored to an earlier point",
+			head, max(after, until))
+	}
 	r := reader{hub: h, caller: c, after: after, until: until, types: set, send: send}
 	return r.run(ctx)
 }

@@ -1,0 +1,6 @@
+package cli
+
+import "os/exec"
+
+// detach is not reached on Windows: daemonize refuses before it.
+func detach(*exec.Cmd) {}

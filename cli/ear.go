@@ -1,0 +1,128 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"ctxhub/client"
+	"ctxhub/client/project"
+)
+
+// probePace is the time between two questions whether a lost hub is back.
+const probePace = 500 * time.Millisecond
+
+// ear tells what a listen goes through, in words or as JSON lines.
+type ear struct {
+	sys     *system
+	json    bool
+	here    *here
+	mirrors map[string]project.Mirror // as they were told last
+
+	mu   sync.Mutex // what is lost and back is told from other goroutines
+	lost bool
+	err  error // of the first line that could not be made
+}
+
+// event is one line of --json.
+type event struct {
+	Event  string   `json:"event"`
+	New    int      `json:"new,omitempty"`
+	Types  []string `json:"types,omitempty"`
+	Cursor uint64   `json:"cursor,omitempty"` // all that was published up to here has arrived
+	Head   uint64   `json:"head,omitempty"`   // of the hub's log
+	Reason string   `json:"reason,omitempty"`
+}
+
+// say writes an event: the words for people, all of it for programs.
+func (e *ear) say(ev event, words string, args ...any) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.write(ev, words, args...)
+}
+
+func (e *ear) write(ev event, words string, args ...any) {
+	if !e.json {
+		e.sys.printf("%s\n", oneLine(fmt.Sprintf(words, args...)))
+		return
+	}
+	if err := e.sys.json(ev); err != nil && e.err == nil {
+		e.err = err
+	}
+}
+
+// heard tells what arrived.
+func (e *ear) heard(res project.Result) {
+	for _, reason := range res.Rebuilt {
+		e.say(event{Event: "rebuilt", Reason: reason}, "rebuilt: %s", reason)
+	}
+	state, err := e.here.dir.State()
+	if err != nil {
+		e.sys.warn("%s", sentence(err))
+		return
+	}
+	at := cursor(state, e.here.conn.Types)
+	if res.New > 0 {
+		types := e.changed(state.Mirrors)
+		e.say(event{Event: "entries", New: res.New, Types: types, Cursor: at, Head: res.Head},
+			"%s new (%s), up to %s", count(res.New), strings.Join(types, ", "), count(at))
+	}
+	e.mirrors = state.Mirrors
+	switch {
+	case at < res.Head:
+		e.say(event{Event: "behind", Cursor: at, Head: res.Head}, "behind: at %s of %s", count(at), count(res.Head))
+	case res.New == 0:
+		e.say(event{Event: "level", Cursor: at, Head: res.Head}, "level with the hub at %s", count(at))
+	}
+}
+
+// changed are the types whose mirrors are not as they were.
+func (e *ear) changed(mirrors map[string]project.Mirror) []string {
+	types := []string{}
+	for _, t := range e.here.conn.Types {
+		if mirrors[t].SHA256 != e.mirrors[t].SHA256 {
+			types = append(types, t)
+		}
+	}
+	return types
+}
+
+// retry is told before each attempt to reconnect; only the first one of a row is news.
+func (e *ear) retry(ctx context.Context, err error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.lost || ctx.Err() != nil {
+		return
+	}
+	e.lost = true
+	reason := sentence(err)
+	e.write(event{Event: "lost", Reason: reason}, "lost the hub: %s; trying again until it is back", reason)
+	go e.awaitHub(ctx)
+}
+
+// awaitHub asks for the hub's status until it answers. The stream cannot tell: one that reconnects and has
+// nothing new is silent.
+func (e *ear) awaitHub(ctx context.Context) {
+	config := e.here.config()
+	config.RetryFor = -1
+	probe, err := client.New(config)
+	if err != nil {
+		return // the same configuration has made the listening client
+	}
+	defer probe.Close()
+	for ctx.Err() == nil {
+		if _, err := probe.Status(ctx); err == nil {
+			e.mu.Lock()
+			defer e.mu.Unlock()
+			e.lost = false
+			e.write(event{Event: "back"}, "the hub is back")
+			return
+		}
+		select {
+		case <-time.After(probePace):
+		case <-ctx.Done():
+		}
+	}
+}

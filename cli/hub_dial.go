@@ -1,0 +1,96 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"ctxhub/client"
+	"ctxhub/server"
+)
+
+// hubFlags say which hub a command is about: the one on this machine, or another with --hub and a token.
+type hubFlags struct {
+	dataDir
+	Hub    string `placeholder:"HOST:PORT" help:"A hub on another machine; needs a token."`
+	CACert string `name:"ca-cert" placeholder:"FILE" help:"Trust this authority's certificate, in PEM form, for --hub."`
+	tokenFlags
+}
+
+// theHub is a hub to ask, and what is known of it without asking.
+type theHub struct {
+	*client.Client
+	address string
+	local   server.Local // zero for a hub elsewhere
+}
+
+func (f *hubFlags) dial(sys *system) (*theHub, error) {
+	if f.Hub != "" {
+		return f.dialRemote(sys)
+	}
+	dir, err := f.path()
+	if err != nil {
+		return nil, err
+	}
+	local, err := server.FindLocal(dir)
+	if err != nil {
+		return nil, f.notRunning(err)
+	}
+	config := client.Config{Addresses: []string{local.URL}, Token: local.AdminToken}
+	if config.CACert, err = readCert(local.TLSCert); err != nil {
+		return nil, err
+	}
+	c, err := client.New(config)
+	if err != nil {
+		return nil, err
+	}
+	return &theHub{c, typedAddress(local.URL), local}, nil
+}
+
+func (f *hubFlags) dialRemote(sys *system) (*theHub, error) {
+	token, err := f.read(sys)
+	if err != nil {
+		return nil, &advice{err: err, exit: exitAuth, hint: "--token -, --token-file FILE or CTX_HUB_TOKEN; on the hub's host no token is needed"}
+	}
+	address, err := client.ParseAddress(f.Hub)
+	if err != nil {
+		return nil, err
+	}
+	config := client.Config{Addresses: []string{f.Hub}, Token: token}
+	if config.CACert, err = readCert(f.CACert); err != nil {
+		return nil, err
+	}
+	c, err := client.New(config)
+	if err != nil {
+		return nil, &advice{err: err, exit: exitUsage}
+	}
+	return &theHub{Client: c, address: typedAddress(address.String())}, nil
+}
+
+// explain adds to an error which hub it is about.
+func (h *theHub) explain(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &advice{err: err, hub: h.address, fresh: true}
+}
+
+// notRunning names this data directory in the hint.
+func (d dataDir) notRunning(err error) error {
+	if errors.Is(err, server.ErrNotRunning) {
+		return &advice{err: err, hint: d.command("ctx hub start --daemon")}
+	}
+	return err
+}
+
+// readCert reads a PEM file; no name gives nil.
+func readCert(file string) ([]byte, error) {
+	if file == "" {
+		return nil, nil
+	}
+	pem, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("read the certificate: %w", err)
+	}
+	return pem, nil
+}

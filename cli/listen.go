@@ -1,0 +1,47 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"ctxhub/client/project"
+)
+
+type listen struct {
+	JSON bool `name:"json" help:"Write a JSON object on a line for each event: entries, level, behind, rebuilt, lost, back."`
+}
+
+func (*listen) Help() string {
+	return `Brings the mirror to the hub's head, then writes each entry as it is published, until Ctrl-C. Reconnects by itself.
+
+Examples:
+
+    ctx connection listen
+    ctx connection listen --json`
+}
+
+func (c *listen) Run(ctx context.Context, sys *system) error {
+	h, err := findHere()
+	if err != nil {
+		return err
+	}
+	state, err := h.dir.State()
+	if err != nil {
+		return err
+	}
+	e := &ear{sys: sys, json: c.JSON, here: h, mirrors: state.Mirrors}
+	hub, err := h.dial(func(err error, _ time.Duration) { e.retry(ctx, err) })
+	if err != nil {
+		return err
+	}
+	defer hub.Close()
+	if !c.JSON && len(h.conn.Types) > 0 {
+		sys.printf("listening to %s for %s (Ctrl-C ends it)\n", h.conn.HubAddr, strings.Join(h.conn.Types, ", "))
+	}
+	if err := project.Listen(ctx, h.dir, h.conn, hub, e.heard); err != nil {
+		return h.explain(err)
+	}
+	return errors.Join(e.err, errEnded)
+}

@@ -1,0 +1,181 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"connectrpc.com/connect"
+
+	"ctxhub/client"
+	"ctxhub/client/project"
+	hubv1 "ctxhub/gen/ctx/hub/v1"
+)
+
+type register struct {
+	Hub string `arg:"" name:"host:port" help:"The hub's address: host:port, http://, https://, grpc:// or grpcs://. A bare host:443 means TLS."`
+	tokenFlags
+	Project string   `placeholder:"NAME" help:"Name of this project on the hub (the directory's name)."`
+	Force   bool     `help:"Register again and replace the token."`
+	Peers   []string `placeholder:"HOST:PORT,..." help:"Other addresses of the same hub, tried when the first fails."`
+	CACert  string   `name:"ca-cert" placeholder:"FILE" help:"Trust this authority's certificate, in PEM form."`
+}
+
+func (*register) Help() string {
+	return `Exchanges the admin token for a token of this project's own, which is kept sealed in .context/.connect.enc. The admin token is not kept. Makes .context in this directory if neither it nor one above has one.
+
+Examples:
+
+    ctx connection register nexus.local:9900 --token -
+    ssh nexus cat .ctx/hub-data/admin.token | ctx connection register nexus.local:9900 --token -
+    ctx connection register https://hub.example.com --token-file admin.token --project api@laptop`
+}
+
+func (c *register) Run(ctx context.Context, sys *system) error {
+	dir, err := c.project(sys)
+	if err != nil {
+		return err
+	}
+	old, err := c.earlier(sys, dir)
+	if err != nil {
+		return err
+	}
+	conn, err := c.connection(dir, old)
+	if err != nil {
+		return err
+	}
+	config := client.Config{Addresses: slices.Concat([]string{c.Hub}, c.Peers)}
+	if conn.CACert != "" {
+		config.CACert = []byte(conn.CACert)
+	}
+	config.Token, err = c.read(sys)
+	if err != nil {
+		return &advice{err: err, exit: exitAuth, hint: "on the hub's host: cat ~/.ctx/hub-data/admin.token; then here: " + registerCommand(c.Hub)}
+	}
+	hub, err := client.New(config)
+	if err != nil {
+		return c.explain(conn, &advice{err: err, exit: exitUsage})
+	}
+	defer hub.Close()
+	// All that can fail here fails before the hub is asked, so that a name is never taken and then lost.
+	if err := dir.Prepare(); err != nil {
+		return err
+	}
+	request := &hubv1.RegisterRequest{Project: conn.Project}
+	if old != nil && old.Project == conn.Project {
+		request.CurrentToken = old.Token
+	}
+	answer, err := hub.Register(ctx, request)
+	if err != nil {
+		return c.explain(conn, err)
+	}
+	conn.Project, conn.Token, conn.HubID = answer.GetProject(), answer.GetToken(), answer.GetHubId()
+	if err := dir.Save(conn); err != nil {
+		return &advice{err: err, hint: "on the hub's host: ctx hub project revoke " + shellWord(conn.Project) + "; then register again"}
+	}
+	printRegistered(sys, dir, conn)
+	return nil
+}
+
+// project is the directory's project, made here if there is none.
+func (c *register) project(sys *system) (*project.Dir, error) {
+	dir, err := findProject()
+	if !errors.Is(err, project.ErrNoContext) {
+		return dir, err
+	}
+	wd, err := os.Getwd()
+	if err != nil {
+		return nil, fmt.Errorf("find the project: %w", err)
+	}
+	dir, err = project.Create(wd)
+	if err == nil {
+		sys.printf("made %s\n", filepath.Join(dir.Root(), ".context"))
+	}
+	return dir, err
+}
+
+// earlier is the connection there is, if it can be opened; without --force there must not be one.
+func (c *register) earlier(sys *system, dir *project.Dir) (*project.Connection, error) {
+	if !dir.Registered() {
+		return nil, nil
+	}
+	if !c.Force {
+		return nil, &advice{err: errRegistered, exit: exitConflict,
+			hint: "ctx connection status; to replace it: " + registerCommand(c.Hub) + " --force"}
+	}
+	old, err := dir.Load()
+	if err != nil {
+		sys.warn("the earlier connection is given up: %s", sentence(err))
+		return nil, nil
+	}
+	return old, nil
+}
+
+// connection is what will be stored, but for what the hub has to say.
+func (c *register) connection(dir *project.Dir, old *project.Connection) (*project.Connection, error) {
+	address, err := client.ParseAddress(c.Hub)
+	if err != nil {
+		return nil, err
+	}
+	conn := &project.Connection{HubAddr: typedAddress(address.String()), Project: c.Project}
+	for _, text := range c.Peers {
+		peer, err := client.ParseAddress(text)
+		if err != nil {
+			return nil, err
+		}
+		conn.Peers = append(conn.Peers, typedAddress(peer.String()))
+	}
+	if old != nil {
+		conn.Types = old.Types
+	}
+	if conn.Project == "" && old != nil {
+		conn.Project = old.Project
+	}
+	if conn.Project == "" {
+		conn.Project = dir.Name()
+	}
+	pem, err := readCert(c.CACert)
+	conn.CACert = string(pem)
+	return conn, err
+}
+
+// explain knows what an error means for this command.
+func (c *register) explain(conn *project.Connection, err error) error {
+	again := "ctx connection register " + conn.HubAddr + " --token -"
+	a := &advice{err: err, hub: conn.HubAddr, fresh: !c.Force}
+	switch wire := new(connect.Error); {
+	case !errors.As(err, &wire) || !connect.IsWireError(err):
+	case wire.Code() == connect.CodeAlreadyExists:
+		a.hint = again + " --project " + shellWord(conn.Project+"@"+hostName())
+	case wire.Code() == connect.CodeUnauthenticated, wire.Code() == connect.CodePermissionDenied:
+		a.hint = "this needs the admin token; on the hub's host: cat ~/.ctx/hub-data/admin.token"
+	case wire.Code() == connect.CodeInvalidArgument:
+		a.hint = again + " --project NAME"
+	}
+	return a
+}
+
+// hostName is this machine's name without its domain.
+func hostName() string {
+	name, err := os.Hostname()
+	if err != nil || name == "" {
+		return "HOSTNAME"
+	}
+	name, _, _ = strings.Cut(name, ".")
+	return name
+}
+
+func printRegistered(sys *system, dir *project.Dir, conn *project.Connection) {
+	sys.printf("registered %s with the hub at %s\n", conn.Project, conn.HubAddr)
+	sys.rows([2]string{"token", "sealed in " + filepath.Join(dir.Root(), ".context", ".connect.enc")},
+		[2]string{"types", strings.Join(conn.Types, ", ")})
+	if len(conn.Types) > 0 {
+		sys.next("Next", "ctx connection sync")
+		return
+	}
+	sys.next("Next", subscribeAll)
+}

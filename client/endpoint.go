@@ -1,0 +1,144 @@
+package client
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"connectrpc.com/connect"
+	"ctxhub/gen/ctx/hub/v1/hubv1connect"
+	"golang.org/x/net/http2"
+)
+
+const (
+	dialTimeout  = 5 * time.Second
+	probeTimeout = 2 * time.Second
+	// A peer that has died without a word is noticed after their sum.
+	readIdleTimeout = 10 * time.Second
+	pingTimeout     = 10 * time.Second
+	// Requests from here on are compressed: nginx takes bodies up to 1 MiB unless told otherwise, and an
+	// entry may have as much. Smaller ones would pay for nothing.
+	compressFrom = 512 << 10
+	// A batch of entries stays well below; whatever is larger is not a hub's.
+	maxMessage = 8 << 20
+)
+
+// endpoint is one address of the hub, with its connections. Each has its own transport, because a
+// transport tells connections apart by host and port alone, and not by whether they are TLS.
+type endpoint struct {
+	address       Address
+	authorization []string
+	tls           *tls.Config // nil for plaintext
+	transport     *http2.Transport
+	hub           hubv1connect.HubServiceClient
+	admin         hubv1connect.AdminServiceClient
+	last          atomic.Pointer[conn] // dialed last
+	reached       atomic.Bool          // the last attempt to dial got through, if only to a silent TLS server
+
+	notTLS atomic.Bool // it has been seen to understand plaintext, or not to understand TLS
+
+	mu     sync.Mutex
+	conns  map[*conn]struct{}
+	closed bool
+}
+
+func newEndpoint(address Address, token string, roots *x509.CertPool) *endpoint {
+	e := &endpoint{address: address, conns: make(map[*conn]struct{})}
+	if token != "" {
+		e.authorization = []string{"Bearer " + token}
+	}
+	if address.TLS {
+		e.tls = &tls.Config{
+			ServerName: address.Host,
+			RootCAs:    roots,
+			NextProtos: []string{http2.NextProtoTLS},
+			MinVersion: tls.VersionTLS12,
+		}
+	}
+	//nolint:staticcheck // net/http could do the same by now; golang.org/x/net/http2 is the client this project builds on, and this is the one place that knows.
+	e.transport = &http2.Transport{
+		AllowHTTP:          true,
+		DialTLSContext:     e.dial,
+		DisableCompression: true,
+		ReadIdleTimeout:    readIdleTimeout,
+		PingTimeout:        pingTimeout,
+	}
+	options := []connect.ClientOption{
+		connect.WithGRPC(),
+		connect.WithSendGzip(),
+		connect.WithCompressMinBytes(compressFrom),
+		connect.WithReadMaxBytes(maxMessage),
+	}
+	e.hub = hubv1connect.NewHubServiceClient(e, address.String(), options...)
+	e.admin = hubv1connect.NewAdminServiceClient(e, address.String(), options...)
+	return e
+}
+
+// Do sends one request. Whatever does not come from a hub becomes an error that says so.
+func (e *endpoint) Do(req *http.Request) (*http.Response, error) {
+	if e.authorization != nil {
+		req.Header["Authorization"] = e.authorization
+	}
+	// A hub that may compress its answers does, and catching up gets several times slower by it. (Dropping
+	// gzip from the connect client instead would also keep it from compressing requests.)
+	delete(req.Header, "Grpc-Accept-Encoding")
+	res, err := e.transport.RoundTrip(req)
+	if err != nil {
+		return nil, e.roundTripFault(req.Context(), err)
+	}
+	if err := e.responseFault(res); err != nil {
+		_ = res.Body.Close()
+		return nil, err
+	}
+	res.Body = &body{ReadCloser: res.Body, endpoint: e}
+	return res, nil
+}
+
+// body is an answer whose cut is told as such, whatever it was that cut it.
+type body struct {
+	io.ReadCloser
+	endpoint *endpoint
+}
+
+func (b *body) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil && err != io.EOF {
+		err = b.endpoint.cut(err)
+	}
+	return n, err
+}
+
+// close ends all connections, also those that are in use or being made.
+func (e *endpoint) close() {
+	e.mu.Lock()
+	e.closed = true
+	conns := e.conns
+	e.conns = nil
+	e.mu.Unlock()
+	for c := range conns {
+		_ = c.raw.Close()
+	}
+	e.transport.CloseIdleConnections()
+}
+
+func (e *endpoint) add(c *conn) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed {
+		return net.ErrClosed
+	}
+	e.conns[c] = struct{}{}
+	e.last.Store(c)
+	return nil
+}
+
+func (e *endpoint) remove(c *conn) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.conns, c)
+}
