@@ -3,7 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
-	"os"
+	"io"
 
 	"ctxhub/client"
 	"ctxhub/server"
@@ -49,8 +49,11 @@ func (f *hubFlags) dial(sys *system) (*theHub, error) {
 
 func (f *hubFlags) dialRemote(sys *system) (*theHub, error) {
 	token, err := f.read(sys)
-	if err != nil {
+	if errors.Is(err, errNoToken) {
 		return nil, &advice{err: err, exit: exitAuth, hint: "--token -, --token-file FILE or CTX_HUB_TOKEN; on the hub's host no token is needed"}
+	}
+	if err != nil {
+		return nil, err
 	}
 	address, err := client.ParseAddress(f.Hub)
 	if err != nil {
@@ -88,7 +91,12 @@ func readCert(file string) ([]byte, error) {
 	if file == "" {
 		return nil, nil
 	}
-	pem, err := os.ReadFile(file)
+	f, err := openNamed("certificate", file)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	pem, err := io.ReadAll(f)
 	if err != nil {
 		return nil, fmt.Errorf("read the certificate: %w", err)
 	}

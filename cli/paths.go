@@ -1,11 +1,26 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 )
+
+// openNamed opens a file that somebody named on the command line.
+func openNamed(what, path string) (*os.File, error) {
+	f, err := os.Open(path)
+	if err == nil {
+		return f, nil
+	}
+	a := &advice{err: fmt.Errorf("read the %s: %w", what, err), hint: "ls -l " + shellWord(path)}
+	if errors.Is(err, fs.ErrNotExist) {
+		a.exit = exitNotFound
+	}
+	return nil, a
+}
 
 // dataDir is the flag that names a hub's data directory.
 type dataDir struct {

@@ -81,9 +81,9 @@ func (c *publish) content(sys *system) (string, error) {
 	case c.File == "-" || c.Text != nil && *c.Text == "-":
 		return readContent(sys.in)
 	case c.File != "":
-		f, err := os.Open(c.File)
+		f, err := openNamed("entry", c.File)
 		if err != nil {
-			return "", fmt.Errorf("read the entry: %w", err)
+			return "", err
 		}
 		defer f.Close()
 		return readContent(f)

@@ -53,8 +53,11 @@ func (c *register) Run(ctx context.Context, sys *system) error {
 		config.CACert = []byte(conn.CACert)
 	}
 	config.Token, err = c.read(sys)
-	if err != nil {
+	if errors.Is(err, errNoToken) {
 		return &advice{err: err, exit: exitAuth, hint: "on the hub's host: cat ~/.ctx/hub-data/admin.token; then here: " + registerCommand(c.Hub)}
+	}
+	if err != nil {
+		return err
 	}
 	hub, err := client.New(config)
 	if err != nil {

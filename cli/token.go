@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 )
 
@@ -30,9 +29,9 @@ func (t tokenFlags) read(sys *system) (string, error) {
 		sys.warn("a token on the command line can be seen by other users of this machine; --token - reads it from standard input")
 		return t.Token, nil
 	case t.TokenFile != "":
-		f, err := os.Open(t.TokenFile)
+		f, err := openNamed("token", t.TokenFile)
 		if err != nil {
-			return "", fmt.Errorf("read the token: %w", err)
+			return "", err
 		}
 		defer f.Close()
 		return firstLine(f)

@@ -20,8 +20,7 @@ const noAnswer = "there is no answer from %s: the host is down, or a firewall dr
 
 // roundTripFault explains why there was no answer at all.
 func (e *endpoint) roundTripFault(ctx context.Context, err error) *connect.Error {
-	var dial *dialError
-	if errors.As(err, &dial) {
+	if dial, ok := errors.AsType[*dialError](err); ok {
 		fault := e.dialFault(dial.error)
 		if f, ok := asFault(fault); ok {
 			f.unsent = true
@@ -41,8 +40,11 @@ func (e *endpoint) stranger(ctx context.Context) *connect.Error {
 		return nil
 	}
 	head := c.said()
+	if len(head) == 0 && !e.http2.Load() {
+		head = e.ask(ctx)
+	}
 	switch {
-	case len(head) > 0 && likeHTTP2(head):
+	case likeHTTP2(head) && (len(head) > 0 || e.http2.Load()):
 		return nil
 	case e.tls == nil && e.answersTLS(ctx):
 		return newFault(connect.CodeFailedPrecondition, ErrServerWantsTLS,
@@ -144,7 +146,7 @@ func isDialing(err error) bool {
 	return errors.As(err, &op) && op.Op == "dial"
 }
 
-// innermost is the plain reason, such as "connection refused", without what was dialed.
+// innermost is the plain reason, such as "connection refused", without the address.
 func innermost(err error) error {
 	for inner := errors.Unwrap(err); inner != nil; inner = errors.Unwrap(err) {
 		err = inner

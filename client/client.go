@@ -38,7 +38,7 @@ type Config struct {
 // Client is a connection to one hub. It is safe for concurrent use.
 type Client struct {
 	endpoints     []*endpoint
-	current       atomic.Uint32 // index of the endpoint in use
+	current       atomic.Int64 // index of the endpoint in use
 	unaryTimeout  time.Duration
 	streamTimeout time.Duration
 	retryFor      time.Duration
@@ -58,9 +58,12 @@ func New(cfg Config) (*Client, error) {
 	if err := checkToken(cfg.Token); err != nil {
 		return nil, err
 	}
-	roots, err := parseRoots(cfg.CACert)
-	if err != nil {
-		return nil, err
+	var roots *x509.CertPool // nil: the system's
+	if cfg.CACert != nil {
+		roots = x509.NewCertPool()
+		if !roots.AppendCertsFromPEM(cfg.CACert) {
+			return nil, errors.New("the CA certificate has no certificate in PEM form in it")
+		}
 	}
 	c := &Client{
 		unaryTimeout:  orDefault(cfg.Timeout, defaultUnaryTimeout),
@@ -153,15 +156,4 @@ func checkToken(token string) error {
 		}
 	}
 	return nil
-}
-
-func parseRoots(pem []byte) (*x509.CertPool, error) {
-	if pem == nil {
-		return nil, nil
-	}
-	roots := x509.NewCertPool()
-	if !roots.AppendCertsFromPEM(pem) {
-		return nil, errors.New("the CA certificate has no certificate in PEM form in it")
-	}
-	return roots, nil
 }

@@ -5,9 +5,12 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"io"
 	"net"
 	"sync"
 	"sync/atomic"
+
+	"golang.org/x/net/http2"
 )
 
 // conn keeps the first bytes that the server said, which tell what it is when it is not a hub.
@@ -42,8 +45,8 @@ func (c *conn) note(said []byte) {
 	c.head = append(c.head, said[:min(len(said), maxHead-len(c.head))]...)
 	isHTTP2 := likeHTTP2(c.head) && len(c.head) >= 9
 	c.known.Store(isHTTP2 || len(c.head) == maxHead)
-	if isHTTP2 && c.endpoint.tls == nil {
-		c.endpoint.notTLS.Store(true)
+	if isHTTP2 {
+		c.endpoint.http2.Store(true)
 	}
 }
 
@@ -69,10 +72,12 @@ func likeHTTP2(head []byte) bool {
 // dialError says that there was no connection to send anything on.
 type dialError struct{ error }
 
-func (e *endpoint) dial(ctx context.Context, network, _ string, _ *tls.Config) (net.Conn, error) {
+func (e *endpoint) dial(ctx context.Context) (*conn, error) {
 	dialer := net.Dialer{Timeout: dialTimeout}
-	raw, err := dialer.DialContext(ctx, network, e.address.HostPort())
-	e.reached.Store(err == nil)
+	raw, err := dialer.DialContext(ctx, "tcp", e.address.HostPort())
+	if ctx.Err() == nil { // else nothing was learned: a request that is over may still be connecting
+		e.reached.Store(err == nil)
+	}
 	if err != nil {
 		return nil, &dialError{err}
 	}
@@ -90,6 +95,28 @@ func (e *endpoint) dial(ctx context.Context, network, _ string, _ *tls.Config) (
 		return nil, &dialError{err}
 	}
 	return c, nil
+}
+
+// ask greets the server as an HTTP/2 client does, on a connection of its own, and returns how it answers. A
+// server that does not understand may answer and hang up so quickly that a request, still being written,
+// fails before the answer is read.
+func (e *endpoint) ask(ctx context.Context) []byte {
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	c, err := e.dial(ctx)
+	if err != nil {
+		return nil
+	}
+	defer c.Close()
+	stop := context.AfterFunc(ctx, func() { _ = c.raw.Close() })
+	defer stop()
+	const emptySettings = "\x00\x00\x00\x04\x00\x00\x00\x00\x00"
+	if _, err := io.WriteString(c, http2.ClientPreface+emptySettings); err != nil {
+		return c.said()
+	}
+	var answer [9]byte
+	_, _ = io.ReadFull(c, answer[:]) // less is an answer, too
+	return c.said()
 }
 
 // answersTLS asks a server that did not understand plaintext whether it would have understood TLS. It

@@ -1,8 +1,10 @@
 package client
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -34,13 +36,14 @@ type endpoint struct {
 	address       Address
 	authorization []string
 	tls           *tls.Config // nil for plaintext
-	transport     *http2.Transport
+	transport     http.RoundTripper
 	hub           hubv1connect.HubServiceClient
 	admin         hubv1connect.AdminServiceClient
-	last          atomic.Pointer[conn] // dialed last
+	last          atomic.Pointer[conn] // made last
 	reached       atomic.Bool          // the last attempt to dial got through, if only to a silent TLS server
 
-	notTLS atomic.Bool // it has been seen to understand plaintext, or not to understand TLS
+	http2  atomic.Bool // it has spoken HTTP/2 once
+	notTLS atomic.Bool // it was asked in TLS, and did not understand
 
 	mu     sync.Mutex
 	conns  map[*conn]struct{}
@@ -60,14 +63,7 @@ func newEndpoint(address Address, token string, roots *x509.CertPool) *endpoint 
 			MinVersion: tls.VersionTLS12,
 		}
 	}
-	//nolint:staticcheck // net/http could do the same by now; golang.org/x/net/http2 is the client this project builds on, and this is the one place that knows.
-	e.transport = &http2.Transport{
-		AllowHTTP:          true,
-		DialTLSContext:     e.dial,
-		DisableCompression: true,
-		ReadIdleTimeout:    readIdleTimeout,
-		PingTimeout:        pingTimeout,
-	}
+	e.transport = newTransport(e.dial)
 	options := []connect.ClientOption{
 		connect.WithGRPC(),
 		connect.WithSendGzip(),
@@ -77,6 +73,27 @@ func newEndpoint(address Address, token string, roots *x509.CertPool) *endpoint 
 	e.hub = hubv1connect.NewHubServiceClient(e, address.String(), options...)
 	e.admin = hubv1connect.NewAdminServiceClient(e, address.String(), options...)
 	return e
+}
+
+// newTransport makes the HTTP/2 client. Its package is deprecated in favour of net/http, which by now could do
+// the same: HTTP/2 with prior knowledge, and pings. It stays because it is the client this project builds on,
+// and nothing outside this function knows.
+//
+//nolint:staticcheck // for the reason above
+func newTransport(dial func(context.Context) (*conn, error)) http.RoundTripper {
+	return &http2.Transport{
+		AllowHTTP: true,
+		DialTLSContext: func(ctx context.Context, _, _ string, _ *tls.Config) (net.Conn, error) {
+			c, err := dial(ctx)
+			if err != nil {
+				return nil, err // not c: a nil *conn would not be a nil net.Conn
+			}
+			return c, nil
+		},
+		DisableCompression: true,
+		ReadIdleTimeout:    readIdleTimeout,
+		PingTimeout:        pingTimeout,
+	}
 }
 
 // Do sends one request. Whatever does not come from a hub becomes an error that says so.
@@ -107,7 +124,7 @@ type body struct {
 
 func (b *body) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		err = b.endpoint.cut(err)
 	}
 	return n, err
@@ -123,7 +140,6 @@ func (e *endpoint) close() {
 	for c := range conns {
 		_ = c.raw.Close()
 	}
-	e.transport.CloseIdleConnections()
 }
 
 func (e *endpoint) add(c *conn) error {

@@ -14,6 +14,7 @@ import (
 
 	"connectrpc.com/connect"
 	hubv1 "ctxhub/gen/ctx/hub/v1"
+	"golang.org/x/net/http2"
 )
 
 // status answers each request, over any HTTP, with a status and a page.
@@ -82,6 +83,7 @@ type faultCase struct {
 }
 
 func faultCases(t *testing.T) map[string]faultCase {
+	t.Helper()
 	dead := listen(t)
 	_ = dead.Close()
 	http1 := httptest.NewServer(status(200))
@@ -136,8 +138,8 @@ func TestFaultsAreTold(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			timeout := 30 * time.Second
-			if want.kind == ErrTimeout || name == "a little garbage" {
-				timeout = 200 * time.Millisecond
+			if errors.Is(want.kind, ErrTimeout) || name == "a little garbage" {
+				timeout = 500 * time.Millisecond
 			}
 			c := newClient(t, Config{Addresses: []string{want.address}, CACert: want.ca, Timeout: timeout, RetryFor: -1})
 			address, _ := ParseAddress(want.address)
@@ -274,8 +276,10 @@ func (timeoutError) Temporary() bool { return true }
 func TestDeadPeerIsNoticed(t *testing.T) {
 	addr := rawServer(t, says("\x00\x00\x00\x04\x00\x00\x00\x00\x00")) // and never answers a ping
 	c := newClient(t, Config{Addresses: []string{addr}, Timeout: time.Hour, RetryFor: -1})
-	c.endpoints[0].transport.ReadIdleTimeout = 10 * time.Millisecond
-	c.endpoints[0].transport.PingTimeout = 10 * time.Millisecond
+	//nolint:staticcheck // as in newTransport
+	if transport, ok := c.endpoints[0].transport.(*http2.Transport); ok {
+		transport.ReadIdleTimeout, transport.PingTimeout = 10*time.Millisecond, 10*time.Millisecond
+	}
 	for _, err := range c.Sync(t.Context(), &hubv1.SyncRequest{}) {
 		if !errors.Is(err, ErrConnectionLost) {
 			t.Errorf("got %v", err)

@@ -193,22 +193,22 @@ func handlerOf(h interface {
 }
 
 // serve serves it on a port of its own and returns the address.
-func (h *fakeHub) serve(t testing.TB) string {
-	t.Helper()
-	return serveOn(t, listen(t), h.handler())
+func (h *fakeHub) serve(tb testing.TB) string {
+	tb.Helper()
+	return serveOn(tb, listen(tb), h.handler())
 }
 
-func listen(t testing.TB) net.Listener {
-	t.Helper()
+func listen(tb testing.TB) net.Listener {
+	tb.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return l
 }
 
-func serveOn(t testing.TB, l net.Listener, handler http.Handler) string {
-	t.Helper()
+func serveOn(tb testing.TB, l net.Listener, handler http.Handler) string {
+	tb.Helper()
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true)
@@ -218,7 +218,7 @@ func serveOn(t testing.TB, l net.Listener, handler http.Handler) string {
 		defer close(done)
 		_ = server.Serve(l)
 	}()
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		_ = server.Close()
 		<-done
 	})
@@ -259,19 +259,19 @@ func (c *cutConn) Write(p []byte) (int, error) {
 	n, _ := c.Conn.Write(p[:c.left])
 	c.left = 0
 	c.listener.cuts.Add(1)
-	_ = c.Conn.Close()
+	_ = c.Close()
 	return n, net.ErrClosed
 }
 
 // newClient makes a client that is quick to try again.
-func newClient(t testing.TB, cfg Config) *Client {
-	t.Helper()
+func newClient(tb testing.TB, cfg Config) *Client {
+	tb.Helper()
 	c, err := New(cfg)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	c.pace = pace{first: time.Millisecond, max: 4 * time.Millisecond}
-	t.Cleanup(c.Close)
+	tb.Cleanup(c.Close)
 	return c
 }
 

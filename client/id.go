@@ -10,10 +10,8 @@ import (
 // NewID makes an id for an entry: a UUIDv7 (RFC 9562), so that ids made later sort later.
 func NewID() string {
 	var id [16]byte
-	rand.Read(id[:]) // never fails: crypto/rand ends the program instead
-	millis := uint64(time.Now().UnixMilli())
-	binary.BigEndian.PutUint32(id[:4], uint32(millis>>16))
-	binary.BigEndian.PutUint16(id[4:6], uint16(millis))
+	binary.BigEndian.PutUint64(id[:8], uint64(time.Now().UnixMilli())<<16)
+	rand.Read(id[6:]) // never fails: crypto/rand ends the program instead
 	id[6] = id[6]&0x0f | 0x70
 	id[8] = id[8]&0x3f | 0x80
 

@@ -25,11 +25,12 @@ const (
 // judge says what to do about the error of one attempt of a call or Sync, and how long the hub asked to wait.
 func judge(err error) (verdict, time.Duration) {
 	if f, ok := asFault(err); ok {
-		switch f.kind {
-		case ErrNotAHub, ErrServerWantsTLS, ErrServerIsPlaintext, ErrCertificate:
-			return elsewhere, 0
-		case ErrTooLarge:
+		switch {
+		case errors.Is(f, ErrTooLarge):
 			return giveUp, 0
+		case errors.Is(f, ErrNotAHub), errors.Is(f, ErrCertificate),
+			errors.Is(f, ErrServerWantsTLS), errors.Is(f, ErrServerIsPlaintext):
+			return elsewhere, 0
 		}
 		return again, 0
 	}
@@ -137,7 +138,7 @@ func (a *attempts) judge(err error) (verdict, time.Duration) {
 // lost the same hub do not come back in one moment.
 func (a *attempts) backoff() time.Duration {
 	a.wait = min(max(2*a.wait, a.c.pace.first), a.c.pace.max)
-	return a.wait/2 + rand.N(a.wait/2+1)
+	return a.wait/2 + rand.N(a.wait/2+1) //nolint:gosec // chance is enough here: nobody gains by guessing it //nolint:gosec // no secret
 }
 
 // pick is the endpoint in use.
@@ -149,7 +150,7 @@ func (c *Client) pick() *endpoint {
 func (c *Client) leave(e *endpoint) {
 	i := c.current.Load()
 	if c.endpoints[i] == e {
-		c.current.CompareAndSwap(i, (i+1)%uint32(len(c.endpoints)))
+		c.current.CompareAndSwap(i, (i+1)%int64(len(c.endpoints)))
 	}
 }
 

@@ -205,7 +205,7 @@ func TestFailoverFromAServerThatIsNoHub(t *testing.T) {
 func TestFailoverFromAHubThatHangs(t *testing.T) {
 	stuck := make(chan struct{})
 	hanging := &fakeHub{status: func() error { <-stuck; return nil }}
-	c := newClient(t, Config{Addresses: []string{hanging.serve(t), (&fakeHub{}).serve(t)}, Timeout: 50 * time.Millisecond, RetryFor: time.Nanosecond})
+	c := newClient(t, Config{Addresses: []string{hanging.serve(t), (&fakeHub{}).serve(t)}, Timeout: 500 * time.Millisecond, RetryFor: time.Nanosecond})
 	defer close(stuck)
 	if _, err := c.Status(t.Context()); err != nil {
 		t.Error(err)
@@ -232,8 +232,8 @@ func TestRegisterIsNotRepeatedWhenItsOutcomeIsUnknown(t *testing.T) {
 
 func TestBackoffGrowsWithinBounds(t *testing.T) {
 	a := attempts{c: &Client{pace: pace{first: 100 * time.Millisecond, max: 5 * time.Second}}}
-	for _, most := range []time.Duration{100, 200, 400, 800, 1600, 3200, 5000, 5000} {
-		most *= time.Millisecond
+	for _, millis := range []int{100, 200, 400, 800, 1600, 3200, 5000, 5000} {
+		most := time.Duration(millis) * time.Millisecond
 		if wait := a.backoff(); wait < most/2 || wait > most {
 			t.Errorf("waits %v, want %v to %v", wait, most/2, most)
 		}

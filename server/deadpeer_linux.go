@@ -14,7 +14,7 @@ const deadPeerTime = 25_000
 func giveUpOnDeadPeers(_, _ string, conn syscall.RawConn) error {
 	var failed error
 	err := conn.Control(func(fd uintptr) {
-		failed = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, deadPeerTime) //nolint:gosec // a descriptor
+		failed = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, deadPeerTime)
 	})
 	if err != nil {
 		return err

@@ -19,7 +19,7 @@ const (
 	addressName = "hub.json"
 )
 
-// ErrNotRunning: no hub has the data directory open.
+// ErrNotRunning says that no hub has the data directory open.
 var ErrNotRunning = errors.New("no hub is running")
 
 // Local is a hub that runs on this machine, and what is needed to ask it.

@@ -54,7 +54,7 @@ func Create(dir string) (*Dir, error) {
 		return nil, fmt.Errorf("create a project in %s: %w", dir, err)
 	}
 	path := filepath.Join(root, contextDir)
-	if err := os.Mkdir(path, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+	if err := os.Mkdir(path, 0o755); err != nil && !errors.Is(err, fs.ErrExist) { //nolint:gosec // as readable as the rest of the project
 		return nil, fmt.Errorf("create a project: %w", err)
 	}
 	if !isDir(path) {

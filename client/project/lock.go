@@ -18,7 +18,7 @@ const (
 // lock makes this run the only one that works on the mirrors, until the returned function is called. The
 // lock is the kernel's, so it ends with its process. It is never held while waiting for the network.
 func (d *Dir) lock(ctx context.Context, wait time.Duration) (func(), error) {
-	if err := os.MkdirAll(d.hubPath(""), 0o755); err != nil {
+	if err := os.MkdirAll(d.hubPath(""), 0o755); err != nil { //nolint:gosec // as readable as the rest of the project
 		return nil, fmt.Errorf("lock the mirrors: %w", err)
 	}
 	path := d.hubPath(lockFile)

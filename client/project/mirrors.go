@@ -124,7 +124,7 @@ func (m *mirrors) write(s standing, text string) (Mirror, error) {
 	if err != nil {
 		return Mirror{}, fmt.Errorf("write a mirror: %w", err)
 	}
-	io.WriteString(s.sum, text)
+	_, _ = io.WriteString(s.sum, text) // a hash takes everything
 	mirror := Mirror{
 		LastSequence: s.mirror.LastSequence,
 		Bytes:        s.mirror.Bytes + int64(len(text)),

@@ -69,7 +69,7 @@ func parseState(data []byte) (*State, error) {
 	// The version first: a newer format need not look like this one in anything else.
 	var format struct{ Version int }
 	if err := json.Unmarshal(data, &format); err != nil {
-		return lost("the sync state was damaged"), nil
+		return lost("the sync state was damaged"), nil //nolint:nilerr // the state carries the reason, and the mirrors are built anew
 	}
 	if format.Version > stateVersion {
 		return nil, fmt.Errorf("%w (format %d, this one knows %d)", ErrNewerState, format.Version, stateVersion)
@@ -79,7 +79,7 @@ func parseState(data []byte) (*State, error) {
 	}
 	st := &State{}
 	if err := json.Unmarshal(data, st); err != nil || !st.sound() {
-		return lost("the sync state was damaged"), nil
+		return lost("the sync state was damaged"), nil //nolint:nilerr // as above
 	}
 	return st, nil
 }

@@ -31,8 +31,8 @@ func HashToken(token string) TokenHash { return sha256.Sum256([]byte(token)) }
 
 // Prefixes tell a person whose token it is that lies before them.
 const (
-	AdminTokenPrefix  = "ctx_adm_"
-	ClientTokenPrefix = "ctx_cli_"
+	AdminTokenPrefix  = "ctx_adm_" //nolint:gosec // a prefix is no token
+	ClientTokenPrefix = "ctx_cli_" //nolint:gosec // nor is this
 )
 
 // NewToken makes a token of 256 random bits behind prefix.

@@ -56,6 +56,9 @@ func (a *auth) require(allowed func(procedure string, c caller) bool, next http.
 // refuse answers in the protocol of the request. A failure to write means that the caller has gone.
 func (a *auth) refuse(w http.ResponseWriter, r *http.Request, err *connect.Error) {
 	_ = a.write.Write(w, r, err)
+	// net/http would add that the body is empty, and nginx then takes the headers for all there is: it drops the
+	// trailers, which are a gRPC answer. Headers that have left already say nothing of the body.
+	_ = http.NewResponseController(w).Flush()
 }
 
 // identify accepts exactly one header, exactly "Bearer TOKEN".

@@ -104,7 +104,7 @@ func (h *hubService) Status(ctx context.Context, _ *hubv1.StatusRequest) (*hubv1
 		Head:          head,
 		Entries:       head,
 		EntriesByType: byType,
-		Listeners:     uint32(max(h.listeners.Load(), 0)), //nolint:gosec // a count of open streams
+		Listeners:     uint32(max(h.listeners.Load(), 0)),
 		StartedAt:     timestamppb.New(h.started),
 		DiskFreeBytes: free,
 		Degraded:      h.store.Degraded(),

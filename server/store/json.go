@@ -97,7 +97,7 @@ const hexDigits = "0123456789abcdef"
 func appendString(buf []byte, s string) []byte {
 	buf = append(buf, '"')
 	start := 0
-	for i := 0; i < len(s); i++ {
+	for i := range len(s) {
 		c := s[i]
 		if c >= 0x20 && c != '"' && c != '\\' {
 			continue
@@ -125,7 +125,7 @@ func appendString(buf []byte, s string) []byte {
 func unescape(text []byte) (string, error) {
 	at := bytes.IndexByte(text, '\\')
 	if at < 0 {
-		return unsafe.String(unsafe.SliceData(text), len(text)), nil
+		return unsafe.String(unsafe.SliceData(text), len(text)), nil //nolint:gosec // nobody writes to text after this
 	}
 	for rest := text[at:]; len(rest) > 0; {
 		if rest[0] != '\\' {
@@ -144,7 +144,7 @@ func unescape(text []byte) (string, error) {
 		text[at], rest = c, after
 		at++
 	}
-	return unsafe.String(unsafe.SliceData(text), at), nil
+	return unsafe.String(unsafe.SliceData(text), at), nil //nolint:gosec // nor after this
 }
 
 func unescapeOne(text []byte) (c byte, after []byte, ok bool) {

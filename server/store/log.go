@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"sync"
 	"sync/atomic"
 
@@ -17,6 +18,7 @@ const (
 	groupEntries  = 4096
 	groupBytes    = 8 << 20
 	maxGroupBytes = 64 << 20
+	maxYields     = 16
 )
 
 // log is entries.jsonl: appended to by one goroutine, read by anyone.
@@ -110,22 +112,39 @@ func (l *log) run() {
 	}
 }
 
+// gather takes every call that waits. It then lets the goroutines run that are ready to, among which are handlers
+// that hold the next requests: under load that makes groups larger and syncs, which cost processor time too,
+// fewer; without load there is nothing to run, and it costs nothing.
 func (l *log) gather(first *call) []*call {
 	calls := []*call{first}
-	for entries, bytes := 0, 0; ; {
-		for i := range calls[len(calls)-1].entries {
-			entries++
-			bytes += calls[len(calls)-1].entries[i].size()
+	entries, bytes, yields := 0, 0, 0
+	for {
+		last := calls[len(calls)-1]
+		entries += len(last.entries)
+		for i := range last.entries {
+			bytes += last.entries[i].size()
 		}
 		if entries >= groupEntries || bytes >= groupBytes {
 			return calls
 		}
-		select {
-		case c := <-l.calls:
-			calls = append(calls, c)
-		default:
+		next := l.poll()
+		for ; next == nil && yields < maxYields; yields++ {
+			runtime.Gosched()
+			next = l.poll()
+		}
+		if next == nil {
 			return calls
 		}
+		calls = append(calls, next)
+	}
+}
+
+func (l *log) poll() *call {
+	select {
+	case c := <-l.calls:
+		return c
+	default:
+		return nil
 	}
 }
 
@@ -204,7 +223,7 @@ func (l *log) place(calls []*call) []*prepared {
 			p := &c.entries[i]
 			sequence, err := l.find(&p.entry)
 			if at, ok := placed[p.entry.ID]; ok {
-				sequence, err = l.index.head()+1+uint64(at), sameOrTaken(&fresh[at].entry, &p.entry)
+				sequence, err = l.index.head()+1+uint64(at), sameOrTaken(&fresh[at].entry, &p.entry) //nolint:gosec // a place in fresh
 			}
 			if err != nil {
 				c.err = err

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"slices"
 	"sync"
@@ -86,9 +87,7 @@ func (p *projects) set(all map[string]hub.Project) {
 // put makes one project durable and then known.
 func (p *projects) put(project hub.Project) error {
 	all := make(map[string]hub.Project, len(p.byName)+1)
-	for name, other := range p.byName {
-		all[name] = other
-	}
+	maps.Copy(all, p.byName)
 	all[project.Name] = project
 	var f projectsFile
 	for _, x := range sorted(all) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"sync"
@@ -169,11 +170,7 @@ func (s *Store) Dir() string { return s.dir }
 func (s *Store) Counts() map[hub.Type]uint64 {
 	s.log.mu.RLock()
 	defer s.log.mu.RUnlock()
-	counts := make(map[hub.Type]uint64, len(s.log.index.byType))
-	for t, n := range s.log.index.byType {
-		counts[t] = n
-	}
-	return counts
+	return maps.Clone(s.log.index.byType)
 }
 
 // Degraded says in words why entries are refused, or meta.json is not kept; it is empty in health.
