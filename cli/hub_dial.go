@@ -65,7 +65,7 @@ func (f *hubFlags) dialRemote(sys *system) (*theHub, error) {
 	}
 	c, err := client.New(config)
 	if err != nil {
-		return nil, &advice{err: err, exit: exitUsage}
+		return nil, &advice{err: err, hint: "ctx hub status --help", exit: exitUsage}
 	}
 	return &theHub{Client: c, address: typedAddress(address.String())}, nil
 }

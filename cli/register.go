@@ -61,7 +61,7 @@ func (c *register) Run(ctx context.Context, sys *system) error {
 	}
 	hub, err := client.New(config)
 	if err != nil {
-		return c.explain(conn, &advice{err: err, exit: exitUsage})
+		return c.explain(conn, &advice{err: err, hint: "ctx connection register --help", exit: exitUsage})
 	}
 	defer hub.Close()
 	// All that can fail here fails before the hub is asked, so that a name is never taken and then lost.

@@ -138,7 +138,7 @@ func (a *attempts) judge(err error) (verdict, time.Duration) {
 // lost the same hub do not come back in one moment.
 func (a *attempts) backoff() time.Duration {
 	a.wait = min(max(2*a.wait, a.c.pace.first), a.c.pace.max)
-	return a.wait/2 + rand.N(a.wait/2+1) //nolint:gosec // chance is enough here: nobody gains by guessing it //nolint:gosec // no secret
+	return a.wait/2 + rand.N(a.wait/2+1) //nolint:gosec // chance is enough here: nobody gains by guessing it
 }
 
 // pick is the endpoint in use.

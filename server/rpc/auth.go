@@ -4,8 +4,10 @@ import (
 	"context"
 	"crypto/subtle"
 	"errors"
+	"io"
 	"net/http"
 	"strings"
+	"time"
 
 	"connectrpc.com/connect"
 
@@ -53,12 +55,24 @@ func (a *auth) require(allowed func(procedure string, c caller) bool, next http.
 	})
 }
 
+// How much of a refused request is awaited, and for how long.
+const (
+	maxUnread  = 64 << 10 // bytes
+	unreadTime = time.Second
+)
+
 // refuse answers in the protocol of the request. A failure to write means that the caller has gone.
 func (a *auth) refuse(w http.ResponseWriter, r *http.Request, err *connect.Error) {
+	control := http.NewResponseController(w)
+	// HTTP/2 resets a request that is answered before all of it has come, and some clients (curl 7.88) then throw
+	// the answer away. What is short is let in.
+	if r.ContentLength <= maxUnread && control.SetReadDeadline(time.Now().Add(unreadTime)) == nil {
+		_, _ = io.CopyN(io.Discard, r.Body, maxUnread)
+	}
 	_ = a.write.Write(w, r, err)
 	// net/http would add that the body is empty, and nginx then takes the headers for all there is: it drops the
 	// trailers, which are a gRPC answer. Headers that have left already say nothing of the body.
-	_ = http.NewResponseController(w).Flush()
+	_ = control.Flush()
 }
 
 // identify accepts exactly one header, exactly "Bearer TOKEN".
