@@ -32,7 +32,7 @@ func (b *bar) show(done, total uint64) {
 	b.due, b.shown = now.Add(barPace), true
 	done = min(done, total)
 	numbers := fmt.Sprintf(" %3d%%  %s of %s", 100*done/total, count(done), count(total))
-	full := int(barWidth * done / total)
+	full := int(barWidth * done / total) //nolint:gosec // at most barWidth
 	drawn := b.sys.paint(b.sys.errTerm, "36", strings.Repeat("█", full)) + strings.Repeat("░", barWidth-full)
 	if b.sys.width < barWidth+len(numbers)+6 { // a line that wraps cannot be drawn over
 		drawn = ""

@@ -91,7 +91,7 @@ func (s *stage) promptArgs(dir string, args []string, after string) {
 
 // command is this program again, with the demo's home instead of the user's, and none of the user's settings.
 func (s *stage) command(ctx context.Context, dir string, args []string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, s.self, args...)
+	cmd := exec.CommandContext(ctx, s.self, args...) //nolint:gosec // ourselves
 	cmd.Dir = filepath.Join(s.home, dir)
 	cmd.Env = slices.DeleteFunc(os.Environ(), func(setting string) bool {
 		name, _, _ := strings.Cut(setting, "=")

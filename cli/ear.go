@@ -114,10 +114,7 @@ func (e *ear) awaitHub(ctx context.Context) {
 	defer probe.Close()
 	for ctx.Err() == nil {
 		if _, err := probe.Status(ctx); err == nil {
-			e.mu.Lock()
-			defer e.mu.Unlock()
-			e.lost = false
-			e.write(event{Event: "back"}, "the hub is back")
+			e.back()
 			return
 		}
 		select {
@@ -125,4 +122,11 @@ func (e *ear) awaitHub(ctx context.Context) {
 		case <-ctx.Done():
 		}
 	}
+}
+
+func (e *ear) back() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.lost = false
+	e.write(event{Event: "back"}, "the hub is back")
 }

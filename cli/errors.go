@@ -92,6 +92,24 @@ var codes = map[connect.Code]struct {
 	connect.CodeOutOfRange:         {exitError, "ctx connection sync"},
 }
 
+// answered tells whether the hub itself, and nothing on the way to it, refused a call with one of the codes.
+func answered(err error, with ...connect.Code) bool {
+	return connect.IsWireError(err) && slices.Contains(with, connect.CodeOf(err))
+}
+
+// What a command tells apart in the hub's answers.
+func isTaken(err error) bool     { return answered(err, connect.CodeAlreadyExists) }
+func isUnknown(err error) bool   { return answered(err, connect.CodeNotFound) }
+func isMalformed(err error) bool { return answered(err, connect.CodeInvalidArgument) }
+func isDenied(err error) bool {
+	return answered(err, connect.CodeUnauthenticated, connect.CodePermissionDenied)
+}
+
+// isUnsettled tells whether the hub may have done what it was asked without being heard.
+func isUnsettled(err error) bool {
+	return errors.Is(err, client.ErrTimeout) || errors.Is(err, client.ErrConnectionLost) || connect.CodeOf(err) == connect.CodeCanceled
+}
+
 // advice is an error of which the command knows more than the tables do. Fields that are empty are theirs.
 type advice struct {
 	err   error

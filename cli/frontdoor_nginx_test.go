@@ -11,10 +11,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"text/template"
-	"time"
 
 	"ctxhub/client"
 	hubv1 "ctxhub/gen/ctx/hub/v1"
@@ -256,100 +254,4 @@ func sameContents(t *testing.T, h *testHub, want []string) {
 			t.Errorf("entry %d is not what was published", i+1)
 		}
 	}
-}
-
-// An idle listener stays on its one stream for longer than nginx waits for a silent hub.
-func TestFrontdoorNginxIdleListen(t *testing.T) {
-	t.Parallel()
-	need(t, "nginx")
-	for name, c := range map[string]struct {
-		settings string
-		flags    []string
-		idle     time.Duration
-	}{
-		"ReadTimeoutOf2s":  {"grpc_read_timeout 2s;", []string{"--heartbeat", "500ms"}, 5 * time.Second},
-		"DefaultsOfBoth":   {"", nil, 66 * time.Second},
-		"SlowestHeartbeat": {"", []string{"--heartbeat", "20s"}, 66 * time.Second},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			h := startHub(t, c.flags...)
-			n := startNginx(t, h, seedBlock, c.settings)
-			w := joined(t, h, n, "x")
-			listener := w.listen()
-			time.Sleep(c.idle)
-			_, err := h.client(t, h.register(t, "y")).Publish(t.Context(), &hubv1.NewEntry{Id: "after", Type: "decision", Content: "After the silence"})
-			check(t, err)
-			await(t, "the entry in the mirror", func() bool { return strings.Contains(w.mirror("decisions.md"), "After the silence") })
-			if log := n.log("access.log"); strings.Contains(log, "/Listen") || strings.Contains(listener.stdout.String(), "lost") {
-				t.Errorf("the stream was not the same all the time:\n%s%s", log, listener.stdout.String())
-			}
-			if got := w.headings("After the silence"); got != 1 {
-				t.Errorf("the entry is there %d times", got)
-			}
-		})
-	}
-}
-
-// Where the hub's heartbeats are too slow for the proxy, its cut is noticed, and the listener goes on.
-func TestFrontdoorNginxCutsStream(t *testing.T) {
-	t.Parallel()
-	need(t, "nginx")
-	h := startHub(t)
-	n := startNginx(t, h, seedBlock, "grpc_read_timeout 1s;")
-	w := joined(t, h, n, "x")
-	listener := w.listen()
-	await(t, "nginx to cut the stream", func() bool { return strings.Contains(n.log("access.log"), "/Listen") })
-	await(t, "the listener to notice", func() bool { return strings.Contains(listener.stdout.String(), `"event":"lost"`) })
-	_, err := h.client(t, h.register(t, "y")).Publish(t.Context(), &hubv1.NewEntry{Id: "after", Type: "decision", Content: "After the cut"})
-	check(t, err)
-	await(t, "the entry in the mirror", func() bool { return strings.Contains(w.mirror("decisions.md"), "After the cut") })
-	if got := w.headings("After the cut"); got != 1 {
-		t.Errorf("the entry is there %d times", got)
-	}
-}
-
-// A proxy that cannot reach the hub, or gets no answer from it, is told apart from a hub that says no. A listener waits,
-// and gets what was published later exactly once.
-func TestFrontdoorNginxHubDown(t *testing.T) {
-	t.Parallel()
-	need(t, "nginx")
-	h := startHub(t)
-	n := startNginx(t, h, seedBlock, "grpc_read_timeout 15s; grpc_connect_timeout 1s;")
-	w, y := joined(t, h, n, "x"), joined(t, h, n, "y")
-	y.ctx("connection", "publish", "decision", "Before the restart")
-	listener := w.listen()
-
-	h.stop()
-	await(t, "the listener to notice", func() bool { return strings.Contains(listener.stdout.String(), `"event":"lost"`) })
-	contains(t, y.fails(8, "connection", "publish", "decision", "While the hub is down"), "proxy at "+n.url, "502")
-	contains(t, y.fails(8, "connection", "status"), "proxy at "+n.url, "502")
-	contains(t, y.fails(8, "connection", "sync"), "proxy at "+n.url, "502")
-
-	h.restart(t)
-	contains(t, y.ctx("connection", "publish", "decision", "After the restart"), "published decision 2")
-	await(t, "the entry in the mirror", func() bool { return strings.Contains(w.mirror("decisions.md"), "After the restart") })
-	y.ctx("connection", "publish", "decision", "And again")
-	await(t, "the entry in the mirror", func() bool { return strings.Contains(w.mirror("decisions.md"), "And again") })
-	for _, text := range []string{"Before the restart", "After the restart", "And again"} {
-		if got := w.headings(text); got != 1 {
-			t.Errorf("%q is there %d times", text, got)
-		}
-	}
-	contains(t, w.ctx("connection", "sync"), "nothing new")
-}
-
-// A hub that hangs behind a proxy is a 504.
-func TestFrontdoorNginxHubHangs(t *testing.T) {
-	t.Parallel()
-	need(t, "nginx")
-	h := startHub(t)
-	n := startNginx(t, h, seedBlock, "grpc_read_timeout 1s;")
-	w := joined(t, h, n, "x")
-	h.signal(syscall.SIGSTOP)
-	t.Cleanup(func() { h.signal(syscall.SIGCONT) })
-	contains(t, w.fails(8, "connection", "publish", "--id", "once", "decision", "Perhaps"), "proxy at "+n.url, "504")
-	h.signal(syscall.SIGCONT)
-	w.ctx("connection", "publish", "--id", "once", "decision", "Perhaps")
-	sameContents(t, h, []string{"Perhaps"})
 }

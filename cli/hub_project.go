@@ -3,8 +3,6 @@ package cli
 import (
 	"context"
 	"time"
-
-	"connectrpc.com/connect"
 )
 
 type projectList struct {
@@ -87,7 +85,7 @@ func (c *projectRevoke) Run(ctx context.Context, sys *system) error {
 	}
 	defer hub.Close()
 	if err := hub.Revoke(ctx, c.Name); err != nil {
-		if connect.CodeOf(err) == connect.CodeNotFound {
+		if isUnknown(err) {
 			err = &advice{err: err, hint: c.command("ctx hub project list")}
 		}
 		return hub.explain(err)

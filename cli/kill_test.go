@@ -23,9 +23,9 @@ const kills = 200
 // chance is reproducible: a failing run tells its seed.
 func chance(t *testing.T) *rand.Rand {
 	t.Helper()
-	seed := uint64(time.Now().UnixNano()) //nolint:gosec // any number will do
+	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
-	return rand.New(rand.NewPCG(seed, seed)) //nolint:gosec // not for secrets
+	return rand.New(rand.NewPCG(seed, seed))
 }
 
 // TestKilledHubLosesNothing kills a hub with SIGKILL at random moments while 16 publishers publish and 4 listeners

@@ -2,12 +2,9 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
-
-	"connectrpc.com/connect"
 
 	"ctxhub/client"
 	hubv1 "ctxhub/gen/ctx/hub/v1"
@@ -119,7 +116,7 @@ func (c *publish) meta() *hubv1.Meta {
 
 // explain tells how to find out whether the entry was stored, where that is not known.
 func (c *publish) explain(id string, err error) error {
-	if !errors.Is(err, client.ErrTimeout) && !errors.Is(err, client.ErrConnectionLost) && connect.CodeOf(err) != connect.CodeCanceled {
+	if !isUnsettled(err) {
 		return err
 	}
 	return &advice{err: err, hint: "publish it again with --id " + id + ": it is stored once, whatever happened; " + lookAtHub}

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,8 +9,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-
-	"connectrpc.com/connect"
 
 	"ctxhub/client"
 	"ctxhub/client/project"
@@ -69,7 +68,7 @@ func (c *register) Run(ctx context.Context, sys *system) error {
 		return err
 	}
 	request := &hubv1.RegisterRequest{Project: conn.Project}
-	if old != nil && old.Project == conn.Project {
+	if old.Project == conn.Project {
 		request.CurrentToken = old.Token
 	}
 	answer, err := hub.Register(ctx, request)
@@ -101,10 +100,11 @@ func (c *register) project(sys *system) (*project.Dir, error) {
 	return dir, err
 }
 
-// earlier is the connection there is, if it can be opened; without --force there must not be one.
+// earlier is the connection there is, and empty if there is none or it cannot be opened; without --force there
+// must not be one.
 func (c *register) earlier(sys *system, dir *project.Dir) (*project.Connection, error) {
 	if !dir.Registered() {
-		return nil, nil
+		return &project.Connection{}, nil
 	}
 	if !c.Force {
 		return nil, &advice{err: errRegistered, exit: exitConflict,
@@ -113,7 +113,7 @@ func (c *register) earlier(sys *system, dir *project.Dir) (*project.Connection, 
 	old, err := dir.Load()
 	if err != nil {
 		sys.warn("the earlier connection is given up: %s", sentence(err))
-		return nil, nil
+		return &project.Connection{}, nil
 	}
 	return old, nil
 }
@@ -124,22 +124,16 @@ func (c *register) connection(dir *project.Dir, old *project.Connection) (*proje
 	if err != nil {
 		return nil, err
 	}
-	conn := &project.Connection{HubAddr: typedAddress(address.String()), Project: c.Project}
+	conn := &project.Connection{
+		HubAddr: typedAddress(address.String()), Types: old.Types,
+		Project: cmp.Or(c.Project, old.Project, dir.Name()),
+	}
 	for _, text := range c.Peers {
 		peer, err := client.ParseAddress(text)
 		if err != nil {
 			return nil, err
 		}
 		conn.Peers = append(conn.Peers, typedAddress(peer.String()))
-	}
-	if old != nil {
-		conn.Types = old.Types
-	}
-	if conn.Project == "" && old != nil {
-		conn.Project = old.Project
-	}
-	if conn.Project == "" {
-		conn.Project = dir.Name()
 	}
 	pem, err := readCert(c.CACert)
 	conn.CACert = string(pem)
@@ -150,13 +144,12 @@ func (c *register) connection(dir *project.Dir, old *project.Connection) (*proje
 func (c *register) explain(conn *project.Connection, err error) error {
 	again := "ctx connection register " + conn.HubAddr + " --token -"
 	a := &advice{err: err, hub: conn.HubAddr, fresh: !c.Force}
-	switch wire := new(connect.Error); {
-	case !errors.As(err, &wire) || !connect.IsWireError(err):
-	case wire.Code() == connect.CodeAlreadyExists:
+	switch {
+	case isTaken(err):
 		a.hint = again + " --project " + shellWord(conn.Project+"@"+hostName())
-	case wire.Code() == connect.CodeUnauthenticated, wire.Code() == connect.CodePermissionDenied:
+	case isDenied(err):
 		a.hint = "this needs the admin token; on the hub's host: cat ~/.ctx/hub-data/admin.token"
-	case wire.Code() == connect.CodeInvalidArgument:
+	case isMalformed(err):
 		a.hint = again + " --project NAME"
 	}
 	return a

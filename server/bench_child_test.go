@@ -56,7 +56,7 @@ func listenElsewhere(b *testing.B, url, token string, n int) (stop func()) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	child := exec.Command(self, url, token) //nolint:gosec,noctx // this very binary, killed below
+	child := exec.Command(self, url, token)
 	child.Env = append(os.Environ(), fmt.Sprintf("%s=%d", childVariable, n))
 	child.Stderr = os.Stderr
 	out, err := child.StdoutPipe()

@@ -84,7 +84,7 @@ func httpClient(t testing.TB, http2 bool) *http.Client {
 	protocols.SetUnencryptedHTTP2(http2)
 	transport := &http.Transport{
 		Protocols: protocols, MaxIdleConnsPerHost: 100,
-		TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, //nolint:gosec // the test's own certificate
+		TLSClientConfig: &tls.Config{InsecureSkipVerify: true},
 	}
 	t.Cleanup(transport.CloseIdleConnections)
 	return &http.Client{Transport: transport}

@@ -202,7 +202,7 @@ func TestContentIsQuotedLiterally(t *testing.T) {
 		e := entry(1, "decision", s)
 		source := []byte(mirrorOf(e))
 		var got strings.Builder
-		ast.Walk(goldmark.New().Parser().Parse(text.NewReader(source)), func(n ast.Node, entering bool) (ast.WalkStatus, error) {
+		_ = ast.Walk(goldmark.New().Parser().Parse(text.NewReader(source)), func(n ast.Node, entering bool) (ast.WalkStatus, error) {
 			if block, ok := n.(*ast.FencedCodeBlock); ok && entering {
 				got.Write(block.Lines().Value(source))
 			}

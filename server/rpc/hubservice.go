@@ -44,7 +44,7 @@ func (h *hubService) Sync(ctx context.Context, req *hubv1.SyncRequest, stream *c
 	if until == 0 {
 		until = head
 	}
-	return h.read(ctx, req.GetAfter(), until, req.GetTypes(), func(entries []hub.Entry, cursor, end uint64) error {
+	return h.read(ctx, reader{after: req.GetAfter(), until: until}, req.GetTypes(), func(entries []hub.Entry, cursor, end uint64) error {
 		return stream.Send(&hubv1.SyncResponse{Entries: toProto(entries), Cursor: cursor, Head: end, HubId: h.store.HubID()})
 	})
 }
@@ -52,34 +52,32 @@ func (h *hubService) Sync(ctx context.Context, req *hubv1.SyncRequest, stream *c
 func (h *hubService) Listen(ctx context.Context, req *hubv1.ListenRequest, stream *connect.ServerStream[hubv1.ListenResponse]) error {
 	h.listeners.Add(1)
 	defer h.listeners.Add(-1)
-	return h.read(ctx, req.GetAfter(), 0, req.GetTypes(), func(entries []hub.Entry, cursor, head uint64) error {
+	return h.read(ctx, reader{after: req.GetAfter(), follow: true}, req.GetTypes(), func(entries []hub.Entry, cursor, head uint64) error {
 		return stream.Send(&hubv1.ListenResponse{Entries: toProto(entries), Cursor: cursor, Head: head, HubId: h.store.HubID()})
 	})
 }
 
-func (h *hubService) read(ctx context.Context, after, until uint64, types []string,
+func (h *hubService) read(ctx context.Context, r reader, types []string,
 	send func(entries []hub.Entry, cursor, head uint64) error,
-) error {
-	set, err := store.NewTypeSet(types)
-	if err != nil {
+) (err error) {
+	r.hub, r.caller, r.send = h, callerOf(ctx), send
+	if r.types, err = store.NewTypeSet(types); err != nil {
 		return err
 	}
-	c := callerOf(ctx)
-	leave, err := h.limit.enter(c.project.Name)
+	leave, err := h.limit.enter(r.caller.project.Name)
 	if err != nil {
 		return err
 	}
 	defer leave()
-	if head, _ := h.store.Head(); after > head || until > head {
+	if head, _ := h.store.Head(); r.after > head || r.until > head {
 		// The log is shorter than the reader remembers: it was restored, or is another's. The message tells a
 		// program by its head and hub_id, the error tells a person.
-		if err := send(nil, after, head); err != nil {
+		if err := send(nil, r.after, head); err != nil {
 			return err
 		}
 		return hub.Refuse(hub.ErrPastHead, "the last entry is %d, but the reader asks for what is around %d: this is another hub, or one restored to an earlier point",
-			head, max(after, until))
+			head, max(r.after, r.until))
 	}
-	r := reader{hub: h, caller: c, after: after, until: until, types: set, send: send}
 	return r.run(ctx)
 }
 

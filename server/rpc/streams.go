@@ -46,7 +46,8 @@ type reader struct {
 	hub    *hubService
 	caller caller
 	after  uint64
-	until  uint64 // 0: follow
+	until  uint64 // where it ends, which in an empty log is 0
+	follow bool   // it does not end
 	types  store.TypeSet
 	send   func(entries []hub.Entry, cursor, head uint64) error
 }
@@ -61,9 +62,8 @@ func (r *reader) run(ctx context.Context) error {
 		if err := r.mayGoOn(ctx); err != nil {
 			return err
 		}
-		head, moved := r.hub.store.Head()
-		end := head
-		if r.until > 0 {
+		end, moved := r.hub.store.Head()
+		if !r.follow {
 			end = r.until
 		}
 		batch, err := r.hub.store.Read(r.after, end, r.types)
@@ -72,13 +72,14 @@ func (r *reader) run(ctx context.Context) error {
 		}
 		r.after = batch.Cursor
 		level := r.after >= end
-		if len(batch.Entries) > 0 || due || level && r.until > 0 {
+		done := level && !r.follow
+		if len(batch.Entries) > 0 || due || done {
 			if err := r.send(batch.Entries, r.after, end); err != nil {
 				return err
 			}
 			due = false
 		}
-		if level && r.until > 0 {
+		if done {
 			return nil
 		}
 		if !level {

@@ -39,16 +39,31 @@ type prepared struct {
 	contentSum sum
 }
 
-func prepare(e hub.Entry) prepared {
-	head := appendString(append(make([]byte, 0, 64+len(e.ID)), `,"id":`...), e.ID)
-	head = appendString(append(head, `,"type":`...), string(e.Type))
-	content := appendString(make([]byte, 0, len(e.Content)+len(e.Content)/8+2), e.Content)
-	tail := appendString(append(make([]byte, 0, 128), `,"origin":`...), e.Origin)
-	tail = append(tail, `,"timestamp":"`...)
-	tail = e.Timestamp.UTC().AppendFormat(tail, time.RFC3339Nano)
-	tail = appendMeta(append(tail, `","meta":`...), e.Meta)
-	return prepared{entry: e, head: append(head, `,"content":`...), content: content, tail: tail,
-		contentSum: sha256.Sum256(content)}
+// prepare makes the parts of all entries in one buffer.
+func prepare(entries []hub.Entry) []prepared {
+	room := 0
+	for i := range entries {
+		room += 320 + len(entries[i].Content) + len(entries[i].Content)/8
+	}
+	all, buf := make([]prepared, len(entries)), make([]byte, 0, room)
+	for i := range entries {
+		e, p := &entries[i], &all[i]
+		p.entry = *e
+		start := len(buf)
+		buf = appendString(append(buf, `,"id":`...), e.ID)
+		buf = appendString(append(buf, `,"type":`...), string(e.Type))
+		buf = append(buf, `,"content":`...)
+		contentStart := len(buf)
+		buf = appendString(buf, e.Content)
+		contentEnd := len(buf)
+		buf = appendString(append(buf, `,"origin":`...), e.Origin)
+		buf = append(buf, `,"timestamp":"`...)
+		buf = e.Timestamp.UTC().AppendFormat(buf, time.RFC3339Nano)
+		buf = appendMeta(append(buf, `","meta":`...), e.Meta)
+		p.head, p.content, p.tail = buf[start:contentStart], buf[contentStart:contentEnd], buf[contentEnd:]
+		p.contentSum = sha256.Sum256(p.content)
+	}
+	return all
 }
 
 // size is an upper bound of the line's length in bytes.

@@ -34,7 +34,7 @@ func testEntry(id, content string) hub.Entry {
 
 func TestLineIsJSONWithTheDocumentedFields(t *testing.T) {
 	content := "first \"line\"\n\ttab \\ back\r\n\x00\x1b ünïcode 日本 \u2028 end"
-	p := prepare(testEntry("id-1", content))
+	p := prepare([]hub.Entry{testEntry("id-1", content)})[0]
 	line, _ := appendLine(nil, &p, 7, group{5, 9}, sum{})
 	var got asJSON
 	decoder := json.NewDecoder(bytes.NewReader(line))
@@ -64,7 +64,7 @@ func FuzzLineComesBack(f *testing.F) {
 		sequence %= 1 << 62
 		want := testEntry(id, content)
 		want.Origin, want.Meta.Tool, want.Sequence = origin, tool, sequence
-		p := prepare(want)
+		p := prepare([]hub.Entry{want})[0]
 		prior := sum{1, 2, 3}
 		line, next := appendLine(nil, &p, sequence, group{sequence, sequence + 1}, prior)
 		if !json.Valid(line) {
@@ -87,7 +87,7 @@ func FuzzLineComesBack(f *testing.F) {
 // FuzzSplitLine looks for bytes that make the decoder panic, or that it takes for a line although a JSON reader
 // would read something else.
 func FuzzSplitLine(f *testing.F) {
-	p := prepare(testEntry("id", "some \"content\"\n"))
+	p := prepare([]hub.Entry{testEntry("id", "some \"content\"\n")})[0]
 	line, _ := appendLine(nil, &p, 3, group{2, 3}, sum{})
 	f.Add(line[:len(line)-1])
 	f.Add([]byte(`{"sequence":1,"id":"`))
@@ -112,7 +112,7 @@ func FuzzSplitLine(f *testing.F) {
 }
 
 func TestEveryFlippedBitOfALineIsSeen(t *testing.T) {
-	p := prepare(testEntry("id-1", "content with \"escapes\"\n and ünïcode \x01"))
+	p := prepare([]hub.Entry{testEntry("id-1", "content with \"escapes\"\n and ünïcode \x01")})[0]
 	prior := sum{9}
 	line, _ := appendLine(nil, &p, 12, group{11, 13}, prior)
 	line = line[:len(line)-1]
@@ -127,7 +127,7 @@ func TestEveryFlippedBitOfALineIsSeen(t *testing.T) {
 
 func TestPrepareKeepsLargeContent(t *testing.T) {
 	content := strings.Repeat("\x01", hub.MaxContent)
-	p := prepare(testEntry("big", content))
+	p := prepare([]hub.Entry{testEntry("big", content)})[0]
 	line, _ := appendLine(nil, &p, 1, group{1, 1}, sum{})
 	s, err := splitLine(line[:len(line)-1])
 	if err != nil {

@@ -18,6 +18,7 @@ const (
 	groupEntries  = 4096
 	groupBytes    = 8 << 20
 	maxGroupBytes = 64 << 20
+	enoughEntries = 32 // to be worth a sync: with fewer, gather yields up to maxYields times
 	maxYields     = 16
 )
 
@@ -76,10 +77,7 @@ func openLog(d files, name string, known claim) (*log, string, error) {
 
 // append makes entries durable, all or none. See hub.Writer.
 func (l *log) append(ctx context.Context, entries []hub.Entry) ([]uint64, error) {
-	c := &call{entries: make([]prepared, len(entries)), sequences: make([]uint64, len(entries)), done: make(chan struct{})}
-	for i, e := range entries {
-		c.entries[i] = prepare(e)
-	}
+	c := &call{entries: prepare(entries), sequences: make([]uint64, len(entries)), done: make(chan struct{})}
 	select {
 	case l.calls <- c:
 	case <-l.closing:
@@ -128,7 +126,7 @@ func (l *log) gather(first *call) []*call {
 			return calls
 		}
 		next := l.poll()
-		for ; next == nil && yields < maxYields; yields++ {
+		for ; next == nil && entries < enoughEntries && yields < maxYields; yields++ {
 			runtime.Gosched()
 			next = l.poll()
 		}

@@ -3,6 +3,7 @@ package store
 import (
 	"bytes"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 
@@ -65,7 +66,7 @@ func (l *log) read(after, until uint64, types TypeSet) (Batch, error) {
 		return Batch{Cursor: after}, nil
 	}
 	buf := make([]byte, end-start)
-	if _, err := l.file.ReadAt(buf, start); err != nil && err != io.EOF {
+	if _, err := l.file.ReadAt(buf, start); err != nil && !errors.Is(err, io.EOF) {
 		return Batch{}, fmt.Errorf("read %s at byte %d: %w", l.name, start, err)
 	}
 	b := Batch{Cursor: last}

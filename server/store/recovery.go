@@ -71,7 +71,7 @@ func (s *scan) run(r io.ReaderAt, size int64, claimedHead uint64) error {
 	at, prior := int64(0), sum{}
 	for {
 		line, err := readLine(lines)
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return nil // a last line without its newline is not whole
 		}
 		if err != nil {

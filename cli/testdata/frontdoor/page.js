@@ -87,9 +87,12 @@ async function listen(id, greeted) {
   throw new Error("the stream ended");
 }
 
-// gRPC-Web in JSON: envelopes, the last of which, with flag 0x80, has the trailers as text.
+// gRPC-Web in JSON: envelopes, the last of which, with flag 0x80, has the trailers as text. An answer that is nothing
+// but an error has them as headers.
 async function* grpcWeb(method, message) {
   const response = await post("ctx.hub.v1.HubService", method, "application/grpc-web+json", envelope(message));
+  const status = response.headers.get("grpc-status");
+  if (status !== null) yield { trailers: "grpc-status: " + status };
   for await (const { flags, text } of envelopes(response)) {
     yield flags & 0x80 ? { trailers: text } : { message: JSON.parse(text) };
   }
