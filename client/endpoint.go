@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -37,7 +38,8 @@ type endpoint struct {
 	authorization []string
 	tls           *tls.Config // nil for plaintext
 	transport     http.RoundTripper
-	hub           hubv1connect.HubServiceClient
+	hub           hubv1connect.HubServiceClient // for all but Publish
+	publisher     hubv1connect.HubServiceClient // may compress what it sends
 	admin         hubv1connect.AdminServiceClient
 	last          atomic.Pointer[conn] // made last
 	reached       atomic.Bool          // the last attempt to dial got through, if only to a silent TLS server
@@ -66,10 +68,13 @@ func newEndpoint(address Address, token string, roots *x509.CertPool) *endpoint 
 	e.transport = newTransport(e.dial)
 	options := []connect.ClientOption{
 		connect.WithGRPC(),
-		connect.WithSendGzip(),
-		connect.WithCompressMinBytes(compressFrom),
 		connect.WithReadMaxBytes(maxMessage),
 	}
+	e.publisher = hubv1connect.NewHubServiceClient(e, address.String(),
+		append(slices.Clone(options), connect.WithSendGzip(), connect.WithCompressMinBytes(compressFrom))...)
+	// A hub that may compress its answers does so, also to a request that only says it could have been
+	// compressed itself, and catching up gets several times slower by it.
+	options = append(options, connect.WithAcceptCompression("gzip", nil, nil))
 	e.hub = hubv1connect.NewHubServiceClient(e, address.String(), options...)
 	e.admin = hubv1connect.NewAdminServiceClient(e, address.String(), options...)
 	return e
@@ -101,9 +106,6 @@ func (e *endpoint) Do(req *http.Request) (*http.Response, error) {
 	if e.authorization != nil {
 		req.Header["Authorization"] = e.authorization
 	}
-	// A hub that may compress its answers does, and catching up gets several times slower by it. (Dropping
-	// gzip from the connect client instead would also keep it from compressing requests.)
-	delete(req.Header, "Grpc-Accept-Encoding")
 	res, err := e.transport.RoundTrip(req)
 	if err != nil {
 		return nil, e.roundTripFault(req.Context(), err)

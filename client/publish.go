@@ -111,7 +111,7 @@ func refuse(code connect.Code, format string, args ...any) error {
 func (c *Client) publish(ctx context.Context, since time.Time, entries []*hubv1.NewEntry) ([]uint64, error) {
 	req := &hubv1.PublishRequest{Entries: entries}
 	res, err := repeat(ctx, c, since, anyError, func(ctx context.Context, e *endpoint) (*hubv1.PublishResponse, error) {
-		return e.hub.Publish(ctx, req)
+		return e.publisher.Publish(ctx, req)
 	})
 	if err != nil {
 		return nil, err

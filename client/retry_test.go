@@ -32,16 +32,13 @@ type recorder struct {
 	next      http.Handler
 	encodings []string
 	bytes     []int64
-	accepts   int
+	answers   []string // encodings
 	token     string
 }
 
 func (r *recorder) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	counted := &countingBody{ReadCloser: req.Body}
 	req.Body = counted
-	if req.Header.Get("Grpc-Accept-Encoding") != "" || req.Header.Get("Accept-Encoding") == "gzip" {
-		r.accepts++
-	}
 	encoding := req.Header.Get("Grpc-Encoding")
 	r.token = req.Header.Get("Authorization")
 	r.next.ServeHTTP(w, req)
@@ -50,6 +47,7 @@ func (r *recorder) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	}
 	r.encodings = append(r.encodings, encoding)
 	r.bytes = append(r.bytes, counted.n)
+	r.answers = append(r.answers, w.Header().Get("Grpc-Encoding"))
 }
 
 type countingBody struct {

@@ -39,9 +39,9 @@ func TestSyncOfEmptyLogEnds(t *testing.T) {
 // after it.
 func TestRefusalKeepsItsTrailers(t *testing.T) {
 	r := start(t, nil)
-	res := refused(t, r, "application/grpc", bytes.NewReader(make([]byte, 5)))
-	if length := res.Header.Get("Content-Length"); length != "" || res.Trailer.Get("Grpc-Status") != "16" {
-		t.Errorf("content-length %q, trailers %v", length, res.Trailer)
+	_, header, trailer := refused(t, r, "application/grpc", bytes.NewReader(make([]byte, 5)))
+	if length := header.Get("Content-Length"); length != "" || trailer.Get("Grpc-Status") != "16" {
+		t.Errorf("content-length %q, trailers %v", length, trailer)
 	}
 }
 
@@ -58,14 +58,14 @@ func TestRefusalAwaitsShortRequest(t *testing.T) {
 		}
 		_ = write.Close()
 	}()
-	if res := refused(t, r, "application/json", body); res.StatusCode != http.StatusUnauthorized {
-		t.Errorf("status %d", res.StatusCode)
+	if status, _, _ := refused(t, r, "application/json", body); status != http.StatusUnauthorized {
+		t.Errorf("status %d", status)
 	}
 	<-sent
 }
 
 // refused sends a request without a token over HTTP/2 and reads the answer to its end.
-func refused(t *testing.T, r *running, contentType string, body io.Reader) *http.Response {
+func refused(t *testing.T, r *running, contentType string, body io.Reader) (status int, header, trailer http.Header) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, r.url+hubv1connect.HubServiceStatusProcedure, body)
 	if err != nil {
@@ -80,5 +80,5 @@ func refused(t *testing.T, r *running, contentType string, body io.Reader) *http
 	if _, err := io.Copy(io.Discard, res.Body); err != nil {
 		t.Fatal(err)
 	}
-	return res
+	return res.StatusCode, res.Header, res.Trailer
 }
