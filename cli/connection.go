@@ -6,7 +6,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"time"
 
 	"ctxhub/client"
 	"ctxhub/client/project"
@@ -38,20 +37,14 @@ func findProject() (*project.Dir, error) {
 	return project.Find(wd)
 }
 
-// dial makes the project's client. It does not connect yet.
-func (h *here) dial(onRetry func(error, time.Duration)) (*client.Client, error) {
-	config := h.config()
-	config.OnRetry = onRetry
-	c, err := client.New(config)
-	return c, h.explain(err)
-}
-
-func (h *here) config() client.Config {
-	config := client.Config{Addresses: slices.Concat([]string{h.conn.HubAddr}, h.conn.Peers), Token: h.conn.Token}
+// dial makes the project's client, with what else config says. It does not connect yet.
+func (h *here) dial(config client.Config) (*client.Client, error) {
+	config.Addresses, config.Token = slices.Concat([]string{h.conn.HubAddr}, h.conn.Peers), h.conn.Token
 	if h.conn.CACert != "" {
 		config.CACert = []byte(h.conn.CACert)
 	}
-	return config
+	c, err := client.New(config)
+	return c, h.explain(err)
 }
 
 // explain adds to an error which hub it is about.

@@ -70,9 +70,7 @@ func (c *connectionStatus) Run(ctx context.Context, sys *system) error {
 
 // ask adds what the hub says.
 func (r *connectionReport) ask(ctx context.Context, h *here) error {
-	config := h.config()
-	config.Timeout = statusTimeout
-	hub, err := client.New(config)
+	hub, err := h.dial(client.Config{Timeout: statusTimeout})
 	if err != nil {
 		return err
 	}

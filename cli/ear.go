@@ -1,18 +1,13 @@
 package cli
 
 import (
-	"context"
 	"fmt"
 	"strings"
 	"sync"
 	"time"
 
-	"ctxhub/client"
 	"ctxhub/client/project"
 )
-
-// probePace is the time between two questions whether a lost hub is back.
-const probePace = 500 * time.Millisecond
 
 // ear tells what a listen goes through, in words or as JSON lines.
 type ear struct {
@@ -89,44 +84,25 @@ func (e *ear) changed(mirrors map[string]project.Mirror) []string {
 	return types
 }
 
-// retry is told before each attempt to reconnect; only the first one of a row is news.
-func (e *ear) retry(ctx context.Context, err error) {
+// retry is told before each attempt to reconnect; only the first one of a row is news, and an attempt at once, at
+// another address, is none.
+func (e *ear) retry(err error, wait time.Duration) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.lost || ctx.Err() != nil {
+	if e.lost || wait == 0 {
 		return
 	}
 	e.lost = true
 	reason := sentence(err)
 	e.write(event{Event: "lost", Reason: reason}, "lost the hub: %s; trying again until it is back", reason)
-	go e.awaitHub(ctx)
-}
-
-// awaitHub asks for the hub's status until it answers. The stream cannot tell: one that reconnects and has
-// nothing new is silent.
-func (e *ear) awaitHub(ctx context.Context) {
-	config := e.here.config()
-	config.RetryFor = -1
-	probe, err := client.New(config)
-	if err != nil {
-		return // the same configuration has made the listening client
-	}
-	defer probe.Close()
-	for ctx.Err() == nil {
-		if _, err := probe.Status(ctx); err == nil {
-			e.back()
-			return
-		}
-		select {
-		case <-time.After(probePace):
-		case <-ctx.Done():
-		}
-	}
 }
 
 func (e *ear) back() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if !e.lost {
+		return
+	}
 	e.lost = false
 	e.write(event{Event: "back"}, "the hub is back")
 }

@@ -1,9 +1,12 @@
 package cli
 
 import (
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"ctxhub/client"
 	"ctxhub/server"
@@ -39,6 +42,9 @@ func (f *hubFlags) dial(sys *system) (*theHub, error) {
 	config := client.Config{Addresses: []string{local.URL}, Token: local.AdminToken}
 	if config.CACert, err = readCert(local.TLSCert); err != nil {
 		return nil, err
+	}
+	if config.ServerName, err = nameIn(config.CACert); err != nil {
+		return nil, fmt.Errorf("read the hub's certificate: %w", err)
 	}
 	c, err := client.New(config)
 	if err != nil {
@@ -86,6 +92,25 @@ func (d dataDir) notRunning(err error) error {
 	return err
 }
 
+// nameIn is a name that the certificate is for. The hub on this machine is reached by an address that its
+// certificate need not have; that it is the one in the hub's own file is proof enough. No certificate, no name.
+func nameIn(pemText []byte) (string, error) {
+	block, _ := pem.Decode(pemText)
+	if block == nil {
+		return "", nil
+	}
+	cert, err := x509.ParseCertificate(block.Bytes)
+	switch {
+	case err != nil:
+		return "", err
+	case len(cert.DNSNames) > 0:
+		return strings.Replace(cert.DNSNames[0], "*", "any", 1), nil
+	case len(cert.IPAddresses) > 0:
+		return cert.IPAddresses[0].String(), nil
+	}
+	return "", nil
+}
+
 // readCert reads a PEM file; no name gives nil.
 func readCert(file string) ([]byte, error) {
 	if file == "" {
@@ -96,9 +121,9 @@ func readCert(file string) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
-	pem, err := io.ReadAll(f)
+	text, err := io.ReadAll(f)
 	if err != nil {
 		return nil, fmt.Errorf("read the certificate: %w", err)
 	}
-	return pem, nil
+	return text, nil
 }

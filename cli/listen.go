@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"strings"
-	"time"
 
+	"ctxhub/client"
 	"ctxhub/client/project"
 )
 
@@ -32,7 +32,7 @@ func (c *listen) Run(ctx context.Context, sys *system) error {
 		return err
 	}
 	e := &ear{sys: sys, json: c.JSON, here: h, mirrors: state.Mirrors}
-	hub, err := h.dial(func(err error, _ time.Duration) { e.retry(ctx, err) })
+	hub, err := h.dial(client.Config{OnRetry: e.retry, OnRecover: e.back})
 	if err != nil {
 		return err
 	}

@@ -49,7 +49,7 @@ func (c *publish) Run(ctx context.Context, sys *system) error {
 	if err != nil {
 		return err
 	}
-	hub, err := h.dial(nil)
+	hub, err := h.dial(client.Config{})
 	if err != nil {
 		return err
 	}

@@ -34,10 +34,17 @@ Examples:
     ctx connection register https://hub.example.com --token-file admin.token --project api@laptop`
 }
 
-func (c *register) Run(ctx context.Context, sys *system) error {
-	dir, err := c.project(sys)
+func (c *register) Run(ctx context.Context, sys *system) (err error) {
+	dir, made, err := c.project()
 	if err != nil {
 		return err
+	}
+	if made != "" {
+		defer func() {
+			if err != nil {
+				_ = os.Remove(made) // only what is still empty; the error that matters is err
+			}
+		}()
 	}
 	old, err := c.earlier(sys, dir)
 	if err != nil {
@@ -79,25 +86,27 @@ func (c *register) Run(ctx context.Context, sys *system) error {
 	if err := dir.Save(conn); err != nil {
 		return &advice{err: err, hint: "on the hub's host: ctx hub project revoke " + shellWord(conn.Project) + "; then register again"}
 	}
+	if made != "" {
+		sys.printf("made %s\n", made)
+	}
 	printRegistered(sys, dir, conn)
 	return nil
 }
 
-// project is the directory's project, made here if there is none.
-func (c *register) project(sys *system) (*project.Dir, error) {
-	dir, err := findProject()
+// project is the directory's project. If there is none, it is made here, and made says which directory that was.
+func (c *register) project() (dir *project.Dir, made string, err error) {
+	dir, err = findProject()
 	if !errors.Is(err, project.ErrNoContext) {
-		return dir, err
+		return dir, "", err
 	}
 	wd, err := os.Getwd()
 	if err != nil {
-		return nil, fmt.Errorf("find the project: %w", err)
+		return nil, "", fmt.Errorf("find the project: %w", err)
 	}
-	dir, err = project.Create(wd)
-	if err == nil {
-		sys.printf("made %s\n", filepath.Join(dir.Root(), ".context"))
+	if dir, err = project.Create(wd); err != nil {
+		return nil, "", err
 	}
-	return dir, err
+	return dir, filepath.Join(dir.Root(), ".context"), nil
 }
 
 // earlier is the connection there is, and empty if there is none or it cannot be opened; without --force there
@@ -142,7 +151,10 @@ func (c *register) connection(dir *project.Dir, old *project.Connection) (*proje
 
 // explain knows what an error means for this command.
 func (c *register) explain(conn *project.Connection, err error) error {
-	again := "ctx connection register " + conn.HubAddr + " --token -"
+	again := registerCommand(conn.HubAddr)
+	if c.Force {
+		again += " --force"
+	}
 	a := &advice{err: err, hub: conn.HubAddr, fresh: !c.Force}
 	switch {
 	case isTaken(err):
@@ -166,7 +178,7 @@ func hostName() string {
 }
 
 func printRegistered(sys *system, dir *project.Dir, conn *project.Connection) {
-	sys.printf("registered %s with the hub at %s\n", conn.Project, conn.HubAddr)
+	sys.printf("registered %s with the hub at %s\n", conn.Project, strings.Join(slices.Concat([]string{conn.HubAddr}, conn.Peers), " or "))
 	sys.rows([2]string{"token", "sealed in " + filepath.Join(dir.Root(), ".context", ".connect.enc")},
 		[2]string{"types", strings.Join(conn.Types, ", ")})
 	if len(conn.Types) > 0 {

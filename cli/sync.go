@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"ctxhub/client"
 	"ctxhub/client/project"
 )
 
@@ -30,7 +31,7 @@ func (c *syncMirror) Run(ctx context.Context, sys *system) error {
 	if err != nil {
 		return err
 	}
-	hub, err := h.dial(nil)
+	hub, err := h.dial(client.Config{})
 	if err != nil {
 		return err
 	}

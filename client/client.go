@@ -24,6 +24,8 @@ type Config struct {
 	Token string
 	// CACert is a private authority in PEM. With nil the system's authorities are trusted.
 	CACert []byte
+	// ServerName is the name that the hub's certificate must be for; empty is the address's own.
+	ServerName string
 	// Timeout bounds one attempt of a call (0: 10 s) and the silence of a stream (0: 25 s).
 	Timeout time.Duration
 	// RetryFor is for how long a call is tried again, counted from its start; a Sync counts from its last
@@ -33,6 +35,8 @@ type Config struct {
 	// OnRetry, if set, is told before each further attempt why there is one and how long it waits. Calls
 	// at once may call it at once.
 	OnRetry func(err error, wait time.Duration)
+	// OnRecover, if set, is told when a Listen that was tried again has a stream again.
+	OnRecover func()
 }
 
 // Client is a connection to one hub. It is safe for concurrent use.
@@ -44,6 +48,7 @@ type Client struct {
 	retryFor      time.Duration
 	pace          pace
 	onRetry       func(err error, wait time.Duration)
+	onRecover     func()
 
 	ctx   context.Context // ends with Close
 	close context.CancelCauseFunc
@@ -71,9 +76,13 @@ func New(cfg Config) (*Client, error) {
 		retryFor:      orDefault(cfg.RetryFor, defaultRetryFor),
 		pace:          pace{first: 100 * time.Millisecond, max: 5 * time.Second},
 		onRetry:       cfg.OnRetry,
+		onRecover:     cfg.OnRecover,
 	}
 	if c.onRetry == nil {
 		c.onRetry = func(error, time.Duration) {}
+	}
+	if c.onRecover == nil {
+		c.onRecover = func() {}
 	}
 	seen := make(map[Address]bool)
 	for _, text := range cfg.Addresses {
@@ -83,7 +92,7 @@ func New(cfg Config) (*Client, error) {
 		}
 		if !seen[address] {
 			seen[address] = true
-			c.endpoints = append(c.endpoints, newEndpoint(address, cfg.Token, roots))
+			c.endpoints = append(c.endpoints, newEndpoint(address, cfg, roots))
 		}
 	}
 	c.ctx, c.close = context.WithCancelCause(context.Background())

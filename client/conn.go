@@ -74,7 +74,7 @@ type dialError struct{ error }
 
 func (e *endpoint) dial(ctx context.Context) (*conn, error) {
 	dialer := net.Dialer{Timeout: dialTimeout}
-	raw, err := dialer.DialContext(ctx, "tcp", e.address.HostPort())
+	raw, err := dialer.DialContext(ctx, "tcp", e.address.dialTarget(ctx))
 	if ctx.Err() == nil { // else nothing was learned: a request that is over may still be connecting
 		e.reached.Store(err == nil)
 	}

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -52,14 +53,14 @@ type endpoint struct {
 	closed bool
 }
 
-func newEndpoint(address Address, token string, roots *x509.CertPool) *endpoint {
+func newEndpoint(address Address, cfg Config, roots *x509.CertPool) *endpoint {
 	e := &endpoint{address: address, conns: make(map[*conn]struct{})}
-	if token != "" {
-		e.authorization = []string{"Bearer " + token}
+	if cfg.Token != "" {
+		e.authorization = []string{"Bearer " + cfg.Token}
 	}
 	if address.TLS {
 		e.tls = &tls.Config{
-			ServerName: address.Host,
+			ServerName: cmp.Or(cfg.ServerName, address.Host),
 			RootCAs:    roots,
 			NextProtos: []string{http2.NextProtoTLS},
 			MinVersion: tls.VersionTLS12,

@@ -70,12 +70,15 @@ func (c *Client) Listen(ctx context.Context, req *hubv1.ListenRequest) iter.Seq2
 			open := func(ctx context.Context) (*connect.ServerStreamForClient[hubv1.ListenResponse], error) {
 				return e.hub.Listen(ctx, &hubv1.ListenRequest{After: after, Types: req.GetTypes()})
 			}
-			greeted := false
+			greeted, lost := false, tries.failed > 0
 			err := follow(ctx, e, c.streamTimeout, open, func(m *hubv1.ListenResponse) bool {
 				// A first heartbeat alone is no progress: a hub that greets and hangs up must not be
 				// called again and again without backoff.
 				if greeted || m.GetCursor() > after {
 					tries.progress()
+				}
+				if !greeted && lost {
+					c.onRecover()
 				}
 				greeted, tries.worked = true, true
 				after = m.GetCursor()

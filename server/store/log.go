@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"runtime"
 	"sync"
@@ -149,7 +150,7 @@ func (l *log) poll() *call {
 // commit writes, syncs, extends the index and moves the watermark, in this order.
 func (l *log) commit(calls []*call) {
 	if t := l.trouble.Load(); t != nil && t.final {
-		failAll(calls, fmt.Errorf("%w: %w", hub.ErrPoisoned, t.err))
+		failAll(calls, fmt.Errorf("%w: %w", hub.ErrPoisoned, withoutPath(t.err)))
 		return
 	}
 	fresh := l.place(calls)
@@ -190,16 +191,24 @@ func (l *log) write(buf []byte) error {
 	if _, err := l.file.WriteAt(buf, l.size); err != nil {
 		if undo := l.file.Truncate(l.size); undo != nil {
 			l.trouble.Store(&trouble{errors.Join(err, undo), true})
-			return fmt.Errorf("%w: %w", hub.ErrPoisoned, err)
+			return fmt.Errorf("%w: %w", hub.ErrPoisoned, withoutPath(err))
 		}
 		l.trouble.Store(&trouble{err, false})
-		return fmt.Errorf("%w: %w", hub.ErrUnavailable, err)
+		return fmt.Errorf("%w: %w", hub.ErrUnavailable, withoutPath(err))
 	}
 	if err := l.file.Sync(); err != nil {
 		l.trouble.Store(&trouble{err, true})
 		return fmt.Errorf("%w: %w", hub.ErrPoisoned, err)
 	}
 	return nil
+}
+
+// withoutPath is what is said of an error to a publisher, whose business the hub's directories are not.
+func withoutPath(err error) error {
+	if p := new(fs.PathError); errors.As(err, &p) {
+		return p.Err
+	}
+	return err
 }
 
 func failAll(calls []*call, err error) {

@@ -102,7 +102,7 @@ func (p *projects) put(project hub.Project) error {
 		return err
 	}
 	if err := writeWhole(p.files, p.name, append(data, '\n')); err != nil {
-		return fmt.Errorf("%w: %w", hub.ErrUnavailable, err)
+		return fmt.Errorf("%w: %w", hub.ErrUnavailable, withoutPath(err))
 	}
 	p.set(all)
 	return nil

@@ -149,7 +149,7 @@ func (l *log) cutTail(s *scan, size int64) (string, error) {
 	if err := l.file.Truncate(s.size); err != nil {
 		return "", fmt.Errorf("cut the torn end of the log: %w", err)
 	}
-	return fmt.Sprintf("the last write was cut short by a crash and never acknowledged: %d bytes behind entry %d moved from %s to %s",
+	return fmt.Sprintf("the last write was not whole, as after a crash in the middle of it: %d bytes behind entry %d moved from %s to %s",
 		len(tail), s.index.head(), l.name, kept), nil
 }
 
