@@ -50,6 +50,7 @@ var known = []struct {
 	{project.ErrNewerState, exitError, "install the newer ctx; this one is: ctx version"},
 	{project.ErrReconnected, exitConflict, "run the same command again"},
 	{project.ErrUnsettled, exitError, "ctx connection status"},
+	{project.ErrLink, exitError, "look where it points, then remove it: ls -l .context; rm .context/hub"},
 	{project.ErrBadStream, exitError, "compare versions: ctx version here, and " + lookAtHub},
 
 	{client.ErrServerWantsTLS, exitUnreachable, "ctx connection register https://HOST:PORT --token - --force"},

@@ -20,6 +20,7 @@ func TestWordsForPeople(t *testing.T) {
 		{systemdWord(""), `""`}, {systemdPath("/a b/$c"), `"/a b/$c"`},
 		{nearestType("decisions"), "decision"}, {nearestType("Lerning"), "learning"}, {nearestType("todo"), "task"}, {nearestType("conventoin"), "convention"},
 		{typedAddress("http://nexus:9900"), "nexus:9900"}, {typedAddress("https://nexus:443"), "https://nexus:443"},
+		{typedAddress("http://nexus:443"), "http://nexus:443"},
 	} {
 		if tt.got != tt.want {
 			t.Errorf("got %q, want %q", tt.got, tt.want)

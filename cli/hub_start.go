@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"ctxhub/client"
 	"ctxhub/server"
 )
 
@@ -100,7 +101,11 @@ func registerCommand(address string) string {
 	return "ctx connection register " + address + " --token -"
 }
 
-// typedAddress is a hub's URL as people type it: the scheme only where it is needed.
+// typedAddress is a hub's URL as people type it: the scheme only where it is needed, as for plaintext on port 443.
 func typedAddress(url string) string {
-	return strings.TrimSuffix(strings.TrimPrefix(url, "http://"), "/")
+	bare := strings.TrimPrefix(url, "http://")
+	if a, err := client.ParseAddress(bare); err != nil || a.String() != url {
+		return url
+	}
+	return bare
 }

@@ -75,7 +75,7 @@ func (c *register) Run(ctx context.Context, sys *system) (err error) {
 		return err
 	}
 	request := &hubv1.RegisterRequest{Project: conn.Project}
-	if old.Project == conn.Project {
+	if old.Project == conn.Project && sameHosts(old, conn) {
 		request.CurrentToken = old.Token
 	}
 	answer, err := hub.Register(ctx, request)
@@ -149,6 +149,24 @@ func (c *register) connection(dir *project.Dir, old *project.Connection) (*proje
 	return conn, err
 }
 
+// sameHosts says whether a token that is good at old's hosts may be shown to all of conn's: only to hosts that have
+// seen it, and not in plaintext where it came by TLS.
+func sameHosts(old, conn *project.Connection) bool {
+	known := map[string]bool{} // host → by TLS
+	for _, text := range slices.Concat([]string{old.HubAddr}, old.Peers) {
+		if a, err := client.ParseAddress(text); err == nil {
+			known[a.Host] = a.TLS
+		}
+	}
+	for _, text := range slices.Concat([]string{conn.HubAddr}, conn.Peers) {
+		a, err := client.ParseAddress(text)
+		if byTLS, ok := known[a.Host]; err != nil || !ok || byTLS && !a.TLS {
+			return false
+		}
+	}
+	return true
+}
+
 // explain knows what an error means for this command.
 func (c *register) explain(conn *project.Connection, err error) error {
 	again := registerCommand(conn.HubAddr)
@@ -163,6 +181,8 @@ func (c *register) explain(conn *project.Connection, err error) error {
 		a.hint = "this needs the admin token; on the hub's host: cat ~/.ctx/hub-data/admin.token"
 	case isMalformed(err):
 		a.hint = again + " --project NAME"
+	case isUnsettled(err):
+		a.hint = again + "; if the name is taken then, on the hub's host: ctx hub project revoke " + shellWord(conn.Project)
 	}
 	return a
 }

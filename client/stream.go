@@ -43,7 +43,7 @@ func (c *Client) Sync(ctx context.Context, req *hubv1.SyncRequest) iter.Seq2[*hu
 			if err == nil || errors.Is(err, errStopped) {
 				return
 			}
-			if tries.worked && next.GetAfter() >= next.GetUntil() {
+			if _, lost := asFault(err); lost && tries.worked && next.GetAfter() >= next.GetUntil() {
 				return // only the goodbye was lost
 			}
 			if err := tries.next(ctx, e, err); err != nil {

@@ -15,8 +15,8 @@ import (
 
 // Names in a data directory that tell about the running process.
 const (
-	pidName     = "hub.pid"
-	addressName = "hub.json"
+	pidName     = store.PIDName
+	addressName = store.AddressName
 )
 
 // ErrNotRunning says that no hub has the data directory open.
@@ -47,11 +47,15 @@ func announce(dir, url, cert string) (forget func() error, err error) {
 		return nil, err
 	}
 	pidFile, addressPath := filepath.Join(dir, pidName), filepath.Join(dir, addressName)
-	for name, text := range map[string]string{
-		addressPath: string(address) + "\n",
-		pidFile:     strconv.Itoa(os.Getpid()) + "\n",
+	// The pid comes last: where it is, the rest is there too.
+	for _, f := range []struct{ name, text string }{
+		{addressPath, string(address) + "\n"}, {pidFile, strconv.Itoa(os.Getpid()) + "\n"},
 	} {
-		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+		err := os.WriteFile(f.name+".new", []byte(f.text), 0o600)
+		if err == nil {
+			err = os.Rename(f.name+".new", f.name)
+		}
+		if err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrDataDir, err)
 		}
 	}

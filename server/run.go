@@ -41,13 +41,14 @@ func Run(ctx context.Context, config Config) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, data.Close()) }()
-	token, fresh, err := data.AdminToken()
-	if err != nil {
-		return err
-	}
 	listener, err := listen(ctx, &c)
 	if err != nil {
 		return err
+	}
+	// The token is made last, since it is shown only once: by a hub that runs.
+	token, fresh, err := data.AdminToken()
+	if err != nil {
+		return errors.Join(err, listener.Close())
 	}
 	draining := make(chan struct{})
 	server := newHTTPServer(rpc.NewHandler(rpc.Options{

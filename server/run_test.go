@@ -95,6 +95,30 @@ func TestWhatCannotStartSaysWhy(t *testing.T) {
 	}
 }
 
+func TestTheAdminTokenIsShownByTheFirstHubThatRuns(t *testing.T) {
+	r := start(t, nil)
+	u, err := url.Parse(r.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	taken, err := strconv.Atoi(u.Port())
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(t.TempDir(), "data")
+	if err := Run(t.Context(), Config{Bind: "127.0.0.1", Port: taken, DataDir: dir}); !errors.Is(err, ErrPortTaken) {
+		t.Fatal(err)
+	}
+	shown := make(chan string, 1)
+	ctx, cancel := context.WithCancel(t.Context())
+	if err := Run(ctx, Config{Bind: "127.0.0.1", DataDir: dir, Ready: func(s Started) { shown <- s.AdminToken; cancel() }}); err != nil {
+		t.Fatal(err)
+	}
+	if token := <-shown; !strings.HasPrefix(token, "ctx_adm_") {
+		t.Errorf("shown %q", token)
+	}
+}
+
 func TestACertificateIsReadAgainWhenItChanges(t *testing.T) {
 	cert, key := certificate(t, "first")
 	r := start(t, func(c *Config) { c.TLSCert, c.TLSKey = cert, key })

@@ -14,7 +14,7 @@ type certificates struct {
 
 	mu      sync.Mutex
 	current *tls.Certificate
-	stamp   time.Time // the later of the two files' times
+	stamp   [2]time.Time // when the files were changed
 	checked time.Time
 }
 
@@ -49,7 +49,7 @@ func (c *certificates) get() *tls.Certificate {
 	defer c.mu.Unlock()
 	if time.Since(c.checked) >= checkEvery {
 		c.checked = time.Now()
-		if latest, err := c.latest(); err == nil && !latest.Equal(c.stamp) {
+		if stamp, err := c.changed(); err == nil && stamp != c.stamp {
 			previous := c.current
 			if c.load() != nil {
 				c.current = previous
@@ -60,7 +60,7 @@ func (c *certificates) get() *tls.Certificate {
 }
 
 func (c *certificates) load() error {
-	latest, err := c.latest()
+	stamp, err := c.changed()
 	if err != nil {
 		return err
 	}
@@ -68,20 +68,17 @@ func (c *certificates) load() error {
 	if err != nil {
 		return err
 	}
-	c.current, c.stamp = &pair, latest
+	c.current, c.stamp = &pair, stamp
 	return nil
 }
 
-func (c *certificates) latest() (time.Time, error) {
-	var latest time.Time
-	for _, name := range []string{c.certFile, c.keyFile} {
+func (c *certificates) changed() (stamp [2]time.Time, err error) {
+	for i, name := range []string{c.certFile, c.keyFile} {
 		info, err := os.Stat(name)
 		if err != nil {
-			return latest, err
+			return stamp, err
 		}
-		if info.ModTime().After(latest) {
-			latest = info.ModTime()
-		}
+		stamp[i] = info.ModTime()
 	}
-	return latest, nil
+	return stamp, nil
 }

@@ -425,3 +425,19 @@ func TestBatchRefusesNonsense(t *testing.T) {
 		})
 	}
 }
+
+func TestTheMirrorsDirectoryIsNoLink(t *testing.T) {
+	d := newProject(t)
+	victim := t.TempDir()
+	writeFile(t, filepath.Join(victim, "tasks.md"), []byte("precious"))
+	if err := os.Symlink(victim, filepath.Join(d.Root(), contextDir, hubDir)); err != nil {
+		t.Logf("no links here: %v", err)
+		return
+	}
+	if _, err := replay(runOf(t, d, "task"), stream(9), 7); !errors.Is(err, ErrLink) {
+		t.Errorf("got %v", err)
+	}
+	if got, _ := os.ReadFile(filepath.Join(victim, "tasks.md")); string(got) != "precious" {
+		t.Errorf("a file outside was written to: %q", got)
+	}
+}

@@ -26,6 +26,8 @@ var (
 	ErrReconnected = errors.New("the project's connection was changed by another command")
 	// ErrUnsettled: the ground kept moving, which two processes alone cannot cause.
 	ErrUnsettled = errors.New("the mirrors do not settle: something keeps changing them, or different hubs answer at this address")
+	// ErrLink: a symbolic link stands where the mirrors belong.
+	ErrLink = errors.New("a symbolic link stands in the mirrors' place, and they would overwrite what it points to")
 	// ErrBadStream: the hub broke the rules of the protocol.
 	ErrBadStream = errors.New("the hub's answer makes no sense")
 )

@@ -21,7 +21,13 @@ func (d *Dir) lock(ctx context.Context, wait time.Duration) (func(), error) {
 	if err := os.MkdirAll(d.hubPath(""), 0o755); err != nil { //nolint:gosec // as readable as the rest of the project
 		return nil, fmt.Errorf("lock the mirrors: %w", err)
 	}
+	// A link would let a repository that brings one point the mirrors, which are overwritten, at other files.
 	path := d.hubPath(lockFile)
+	for _, name := range []string{d.hubPath(""), path} {
+		if info, err := os.Lstat(name); err == nil && info.Mode()&os.ModeSymlink != 0 {
+			return nil, fmt.Errorf("%w: %s", ErrLink, name)
+		}
+	}
 	file := flock.New(path, flock.SetPermissions(0o644))
 	waiting, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()

@@ -197,8 +197,11 @@ func (l *log) write(buf []byte) error {
 		return fmt.Errorf("%w: %w", hub.ErrUnavailable, withoutPath(err))
 	}
 	if err := l.file.Sync(); err != nil {
+		// What was written may never reach the disk, though the kernel now calls it clean. Left behind the log, a
+		// restart would read it from memory and take it for durable.
+		err = errors.Join(err, l.file.Truncate(l.size))
 		l.trouble.Store(&trouble{err, true})
-		return fmt.Errorf("%w: %w", hub.ErrPoisoned, err)
+		return fmt.Errorf("%w: %w", hub.ErrPoisoned, withoutPath(err))
 	}
 	return nil
 }
@@ -207,6 +210,9 @@ func (l *log) write(buf []byte) error {
 func withoutPath(err error) error {
 	if p := new(fs.PathError); errors.As(err, &p) {
 		return p.Err
+	}
+	if l := new(os.LinkError); errors.As(err, &l) {
+		return l.Err
 	}
 	return err
 }

@@ -23,6 +23,8 @@ type projects struct {
 	files files
 	name  string
 
+	writing sync.Mutex // held while a change is made durable; readers do not wait for that
+
 	mu      sync.RWMutex
 	byName  map[string]hub.Project
 	byToken map[hub.TokenHash]string // active tokens only
@@ -71,8 +73,10 @@ func openProjects(d files, name string) (*projects, error) {
 	return p, nil
 }
 
-// set replaces what is known; the lock is held, or nobody else is there yet.
+// set replaces what is known. The maps are never changed after that.
 func (p *projects) set(all map[string]hub.Project) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	p.byName = all
 	p.byToken = make(map[hub.TokenHash]string, len(all))
 	for name, project := range all {
@@ -84,7 +88,7 @@ func (p *projects) set(all map[string]hub.Project) {
 	p.changed = make(chan struct{})
 }
 
-// put makes one project durable and then known.
+// put makes one project durable and then known; writing is held.
 func (p *projects) put(project hub.Project) error {
 	all := make(map[string]hub.Project, len(p.byName)+1)
 	maps.Copy(all, p.byName)
@@ -120,8 +124,8 @@ func sorted(all map[string]hub.Project) []hub.Project {
 // Register implements hub.Writer.
 func (s *Store) Register(_ context.Context, project hub.Project, prior hub.TokenHash) error {
 	p := s.projects
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	p.writing.Lock()
+	defer p.writing.Unlock()
 	existing, taken := p.byName[project.Name]
 	switch {
 	case taken && existing.ID == project.ID:
@@ -135,8 +139,8 @@ func (s *Store) Register(_ context.Context, project hub.Project, prior hub.Token
 // Revoke implements hub.Writer.
 func (s *Store) Revoke(_ context.Context, name string, at time.Time) error {
 	p := s.projects
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	p.writing.Lock()
+	defer p.writing.Unlock()
 	project, ok := p.byName[name]
 	if !ok {
 		return hub.Refuse(hub.ErrNoProject, "this hub has no project %.80q", name)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
 
 	"ctxhub/server/hub"
 )
@@ -147,7 +148,7 @@ func (l *log) sumAt(sequence uint64) (s sum, err error) {
 }
 
 func (l *log) damaged(sequence uint64, offset int64) error {
-	return fmt.Errorf("%s is %w at byte %d (sequence %d): it is not what was written there", l.name, hub.ErrDamaged, offset, sequence)
+	return fmt.Errorf("%s is %w at byte %d (sequence %d): it is not what was written there", filepath.Base(l.name), hub.ErrDamaged, offset, sequence)
 }
 
 // Bounds of the cache.

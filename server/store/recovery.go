@@ -139,6 +139,9 @@ func (l *log) cutTail(s *scan, size int64) (string, error) {
 	if _, err := l.file.ReadAt(tail, s.size); err != nil {
 		return "", fmt.Errorf("read %s at byte %d: %w", l.name, s.size, err)
 	}
+	if !beginsLikeALine(tail) {
+		return "", l.refuse(s, "it does not begin like a line either")
+	}
 	if later, ok := laterCommit(tail, s.index.head()+1); ok {
 		return "", l.refuse(s, fmt.Sprintf("entry %d behind it was committed later", later))
 	}
@@ -151,6 +154,17 @@ func (l *log) cutTail(s *scan, size int64) (string, error) {
 	}
 	return fmt.Sprintf("the last write was not whole, as after a crash in the middle of it: %d bytes behind entry %d moved from %s to %s",
 		len(tail), s.index.head(), l.name, kept), nil
+}
+
+// beginsLikeALine says whether text can be the start of a line of which not everything reached the disk: what is
+// missing of a write reads as zeros.
+func beginsLikeALine(text []byte) bool {
+	for i, c := range text[:min(len(text), len(lineStart))] {
+		if c != 0 && c != lineStart[i] {
+			return false
+		}
+	}
+	return true
 }
 
 // laterCommit looks for proof that the damaged commit, whose first sequence is first, had been synced: a line of

@@ -181,6 +181,21 @@ func TestWhatMetaSaysWasAcknowledgedIsNeverCut(t *testing.T) {
 	}
 }
 
+func TestAFileThatIsNoLogIsNotATornOne(t *testing.T) {
+	for _, text := range []string{
+		`{"id":"a","type":"task","content":"x","origin":"o","timestamp":"2026-01-01T00:00:00+01:00","sequence":1,"meta":{}}` + "\n",
+		"Dear diary,\n",
+	} {
+		dir := dirWith(t, []byte(text))
+		if _, err := Open(dir); !errors.Is(err, hub.ErrDamaged) {
+			t.Errorf("%.20s…: %v", text, err)
+		}
+		if now, err := os.ReadFile(filepath.Join(dir, logName)); err != nil || string(now) != text {
+			t.Errorf("a refused file was changed: %q, %v", now, err)
+		}
+	}
+}
+
 func TestACopiedLogAloneIsUsable(t *testing.T) {
 	log, _ := writeLog(t, 3, 2)
 	s := mustOpen(t, dirWith(t, log))

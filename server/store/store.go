@@ -24,6 +24,15 @@ const (
 	projectsName = "projects.json"
 	tokenName    = "admin.token"
 	lockName     = "hub.lock"
+
+	daemonLogName = "hub.log" // the command's
+)
+
+// Names of the files that tell about the process that has a data directory open. A server writes them; Open removes
+// those that a killed one left, so that nobody takes them for the new one's.
+const (
+	PIDName     = "hub.pid"
+	AddressName = "hub.json"
 )
 
 // Reasons why a data directory is not opened.
@@ -39,6 +48,8 @@ type Store struct {
 	lock     *flock.Flock
 	log      *log
 	projects *projects
+
+	hubID string
 
 	metaMu      sync.Mutex // guards the two below
 	meta        meta
@@ -76,12 +87,17 @@ func open(dir string, d files) (s *Store, err error) {
 			s, err = nil, errors.Join(err, lock.Unlock())
 		}
 	}()
+	for _, stale := range []string{PIDName, AddressName} {
+		if err := os.Remove(filepath.Join(dir, stale)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("%w: %w", ErrDataDir, err)
+		}
+	}
 	s = &Store{dir: dir, files: d, lock: lock, Notes: notes, metaDone: make(chan struct{}), closing: make(chan struct{})}
 	m, known, err := readMeta(dir)
 	if err != nil {
 		return nil, err
 	}
-	s.meta = m
+	s.meta, s.hubID = m, m.HubID
 	if s.projects, err = openProjects(d, filepath.Join(dir, projectsName)); err != nil {
 		return nil, err
 	}
@@ -103,18 +119,24 @@ func open(dir string, d files) (s *Store, err error) {
 // prepareDir makes the directory, or closes one that is a hub's already to everyone but its owner. One that
 // holds anything else is refused, for closing it might lock others out of their own.
 func prepareDir(dir string) (notes []string, err error) {
-	if err := os.MkdirAll(dir, dirMode); err != nil {
+	if err := makeDir(dir); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrDataDir, err)
 	}
 	names, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrDataDir, err)
 	}
-	ours := len(names) == 0 || len(names) == 1 && names[0].Name() == "lost+found" // a fresh file system
+	ours, others := false, false
 	for _, n := range names {
-		ours = ours || n.Name() == metaName || n.Name() == logName || n.Name() == lockName || n.Name() == "hub.log"
+		switch n.Name() {
+		case metaName, logName, lockName:
+			ours = true
+		case daemonLogName, "lost+found": // what a daemon writes before it opens the store, and a fresh file system has
+		default:
+			others = true
+		}
 	}
-	if !ours {
+	if others && !ours {
 		return nil, fmt.Errorf("%w: %s has files in it, but none of a hub", ErrDataDir, dir)
 	}
 	closed, err := closeToOthers(dir, dirMode)
@@ -139,6 +161,21 @@ func prepareDir(dir string) (notes []string, err error) {
 	return notes, nil
 }
 
+// makeDir makes dir and what it lies in, and makes their names durable.
+func makeDir(dir string) error {
+	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	parent := filepath.Dir(dir)
+	if err := makeDir(parent); err != nil {
+		return err
+	}
+	if err := os.Mkdir(dir, dirMode); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return syncDir(parent)
+}
+
 // Head returns the last durable sequence and a channel that is closed when there is a later one.
 func (s *Store) Head() (uint64, <-chan struct{}) { return s.log.mark.now() }
 
@@ -157,11 +194,7 @@ func (s *Store) Append(ctx context.Context, entries []hub.Entry) ([]uint64, erro
 }
 
 // HubID is the hub's identity, made with its data directory.
-func (s *Store) HubID() string {
-	s.metaMu.Lock()
-	defer s.metaMu.Unlock()
-	return s.meta.HubID
-}
+func (s *Store) HubID() string { return s.hubID }
 
 // Dir is the data directory.
 func (s *Store) Dir() string { return s.dir }
@@ -177,12 +210,12 @@ func (s *Store) Counts() map[hub.Type]uint64 {
 func (s *Store) Degraded() string {
 	if t := s.log.trouble.Load(); t != nil {
 		if t.final {
-			return fmt.Sprintf("takes no entries until it is restarted: %v", t.err)
+			return fmt.Sprintf("takes no entries until it is restarted: %v", withoutPath(t.err))
 		}
-		return fmt.Sprintf("the last entry could not be stored: %v", t.err)
+		return fmt.Sprintf("the last entry could not be stored: %v", withoutPath(t.err))
 	}
 	if err := s.metaErr.Load(); err != nil {
-		return fmt.Sprintf("meta.json cannot be written: %v", *err)
+		return fmt.Sprintf("meta.json cannot be written: %v", withoutPath(*err))
 	}
 	return ""
 }
@@ -212,7 +245,7 @@ func InUse(dir string) (bool, error) {
 		return false, nil
 	}
 	lock := flock.New(name, flock.SetPermissions(fileMode))
-	free, err := lock.TryLock()
+	free, err := lock.TryRLock() // shared, so that two who look do not take each other for a hub
 	if err != nil || !free {
 		return !free, err
 	}

@@ -291,10 +291,46 @@ func TestTokensAreNotStored(t *testing.T) {
 	}
 }
 
+func TestLooksDoNotTakeEachOtherForAHub(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	mustClose(t, mustOpen(t, dir))
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for range 2000 {
+				if running, err := InUse(dir); running || err != nil {
+					t.Errorf("in use: %v, %v", running, err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func TestWhatAKilledProcessLeftIsRemovedFirst(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	mustClose(t, mustOpen(t, dir))
+	for _, name := range []string{PIDName, AddressName} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("1"), fileMode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	defer mustClose(t, mustOpen(t, dir))
+	for _, name := range []string{PIDName, AddressName} {
+		if _, err := os.Stat(filepath.Join(dir, name)); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s is still there (%v)", name, err)
+		}
+	}
+}
+
+// A daemon makes hub.log before the store is opened, which must not make a directory a hub's.
 func TestADirectoryOfOtherThingsIsLeftAlone(t *testing.T) {
 	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "thesis.txt"), nil, 0o644); err != nil {
-		t.Fatal(err)
+	for _, name := range []string{"thesis.txt", daemonLogName} {
+		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)
