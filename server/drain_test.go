@@ -35,7 +35,7 @@ func TestACallInFlightIsAnsweredBeforeTheHubGoes(t *testing.T) {
 	stopped := make(chan error, 1)
 	go func() { stopped <- r.stop() }()
 	for { // until the drain has begun, and with it new connections are refused
-		probe, err := net.DialTimeout("tcp", strings.TrimPrefix(r.url, "http://"), time.Second) //nolint:noctx // a look
+		probe, err := net.DialTimeout("tcp", strings.TrimPrefix(r.url, "http://"), time.Second)
 		if err != nil {
 			break
 		}

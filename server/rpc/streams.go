@@ -50,6 +50,33 @@ type reader struct {
 	follow bool   // it does not end
 	types  store.TypeSet
 	send   func(entries []hub.Entry, cursor, head uint64) error
+	ahead  chan readResult // what readAhead has begun; nil if nothing
+}
+
+type readResult struct {
+	batch store.Batch
+	err   error
+}
+
+// next is the batch behind r.after.
+func (r *reader) next(end uint64) (store.Batch, error) {
+	if r.ahead == nil {
+		return r.hub.store.Read(r.after, end, r.types)
+	}
+	result := <-r.ahead
+	r.ahead = nil
+	return result.batch, result.err
+}
+
+// readAhead reads and checks the next batch while this one is encoded and sent: catching up, each takes about as
+// long as the other.
+func (r *reader) readAhead(end uint64) {
+	ahead, after := make(chan readResult, 1), r.after
+	go func() {
+		batch, err := r.hub.store.Read(after, end, r.types)
+		ahead <- readResult{batch, err}
+	}()
+	r.ahead = ahead
 }
 
 // run sends batches until it is done, the caller leaves, its token is revoked, or the hub drains. Its first
@@ -66,12 +93,15 @@ func (r *reader) run(ctx context.Context) error {
 		if !r.follow {
 			end = r.until
 		}
-		batch, err := r.hub.store.Read(r.after, end, r.types)
+		batch, err := r.next(end)
 		if err != nil {
 			return err
 		}
 		r.after = batch.Cursor
 		level := r.after >= end
+		if !level {
+			r.readAhead(end)
+		}
 		done := level && !r.follow
 		if len(batch.Entries) > 0 || due || done {
 			if err := r.send(batch.Entries, r.after, end); err != nil {
