@@ -50,15 +50,22 @@ func reported(m *hubv1.Meta) string {
 	return strings.Join(said, " · ")
 }
 
-// quote writes a visible content as it is, in a fence that is longer than any run of backticks in it: only a
-// line with as many could end the fence.
+// quote writes a visible content as it is, twice secured: in a fence that is longer than any run of backticks in
+// it, which only a line with as many could end, for those who read Markdown; and behind "> " on each line, so
+// that none begins like a heading or an origin, for those who read lines.
 func quote(b *strings.Builder, content string) {
 	fence := strings.Repeat("`", max(3, longestRun(content)+1))
-	b.WriteString(fence + "text\n" + content)
-	if !strings.HasSuffix(content, "\n") {
+	b.WriteString("> " + fence + "text\n")
+	for line := range strings.SplitSeq(strings.TrimSuffix(content, "\n"), "\n") {
+		if line == "" {
+			b.WriteString(">\n")
+			continue
+		}
+		b.WriteString("> ")
+		b.WriteString(line)
 		b.WriteByte('\n')
 	}
-	b.WriteString(fence + "\n")
+	b.WriteString("> " + fence + "\n")
 }
 
 func longestRun(s string) int {

@@ -135,8 +135,13 @@ func FuzzRender(f *testing.F) {
 	})
 }
 
-// wellFormed reads a mirror as Markdown readers do, plain and with GitHub's extensions.
+// wellFormed reads a mirror as Markdown readers do, plain and with GitHub's extensions, and as grep does.
 func wellFormed(mirror string, entries int) error {
+	for _, start := range []string{"\n## ", "\n**Origin**: ", "\n**Entry**: ", "\n---\n"} {
+		if n := strings.Count(mirror, start); n != entries {
+			return fmt.Errorf("%d lines begin with %q, want %d", n, start, entries)
+		}
+	}
 	for i, r := range mirror {
 		if r == utf8.RuneError && mirror[i] != 0xef {
 			return fmt.Errorf("a byte that is no UTF-8 at %d", i)
@@ -182,7 +187,7 @@ func skeleton(md goldmark.Markdown, source []byte, entries int) error {
 	want := map[string]int{
 		"Document": 1, "h1": 1, "CodeSpan": 1, "Paragraph": 1 + 2*entries + said, "Text": count["Text"],
 		"h2": entries, "Origin": entries, "Entry": entries, "Reported by the client": said,
-		"FencedCodeBlock": entries, "ThematicBreak": entries,
+		"Blockquote": entries, "FencedCodeBlock": entries, "ThematicBreak": entries,
 	}
 	for name, n := range count {
 		if want[name] != n {
@@ -224,7 +229,7 @@ func TestRenderedEntry(t *testing.T) {
 		"**Origin**: api\n\n" +
 		"**Entry**: 42 · id-42\n\n" +
 		"**Reported by the client**: display_name=Ana · host=laptop \\u{b7} tool=x\n\n" +
-		"````text\n\n  Use snake_case_names for C# files\nbecause ```\n````\n\n---\n\n"
+		"> ````text\n>\n>   Use snake_case_names for C# files\n> because ```\n> ````\n\n---\n\n"
 	if b.String() != want {
 		t.Errorf("got\n%s\nwant\n%s", b.String(), want)
 	}
