@@ -74,7 +74,7 @@ func newEndpoint(address Address, cfg Config, roots *x509.CertPool) *endpoint {
 	e.publisher = hubv1connect.NewHubServiceClient(e, address.String(),
 		append(slices.Clone(options), connect.WithSendGzip(), connect.WithCompressMinBytes(compressFrom))...)
 	// A hub that may compress its answers does so, also to a request that only says it could have been
-	// compressed itself, and catching up gets several times slower by it.
+	// compressed itself, and catching up takes twice as long by it.
 	options = append(options, connect.WithAcceptCompression("gzip", nil, nil))
 	e.hub = hubv1connect.NewHubServiceClient(e, address.String(), options...)
 	e.admin = hubv1connect.NewAdminServiceClient(e, address.String(), options...)

@@ -107,7 +107,7 @@ func TestPublishCompressesLargeRequestsOnly(t *testing.T) {
 		}
 	}
 	if got := recorder.answers[2]; got != "" && got != "identity" {
-		t.Errorf("the answer to Sync is %s: compression makes catching up several times slower", got)
+		t.Errorf("the answer to Sync is %s: compression makes catching up take twice as long", got)
 	}
 	if recorder.token != "Bearer ctx_cli_x" {
 		t.Errorf("the token came as %q", recorder.token)

@@ -13,8 +13,10 @@ import (
 	"math/big"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"testing"
 	"time"
 
@@ -73,6 +75,19 @@ func start(t testing.TB, change func(*Config)) *running {
 	}
 	r.admin = local.AdminToken
 	return r
+}
+
+func (r *running) port(t testing.TB) int {
+	t.Helper()
+	u, err := url.Parse(r.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	port, err := strconv.Atoi(u.Port())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return port
 }
 
 // httpClient speaks one version of HTTP, over TLS without looking at the certificate's name.

@@ -13,12 +13,6 @@ import (
 	"ctxhub/server/store"
 )
 
-// Names in a data directory that tell about the running process.
-const (
-	pidName     = store.PIDName
-	addressName = store.AddressName
-)
-
 // ErrNotRunning says that no hub has the data directory open.
 var ErrNotRunning = errors.New("no hub is running")
 
@@ -46,7 +40,7 @@ func announce(dir, url, cert string) (forget func() error, err error) {
 	if err != nil {
 		return nil, err
 	}
-	pidFile, addressPath := filepath.Join(dir, pidName), filepath.Join(dir, addressName)
+	pidFile, addressPath := filepath.Join(dir, store.PIDName), filepath.Join(dir, store.AddressName)
 	// The pid comes last: where it is, the rest is there too.
 	for _, f := range []struct{ name, text string }{
 		{addressPath, string(address) + "\n"}, {pidFile, strconv.Itoa(os.Getpid()) + "\n"},
@@ -72,7 +66,7 @@ func FindLocal(dataDir string) (Local, error) {
 	if !running {
 		return Local{}, fmt.Errorf("%w on %s", ErrNotRunning, dataDir)
 	}
-	text, err := os.ReadFile(filepath.Join(dataDir, pidName))
+	text, err := os.ReadFile(filepath.Join(dataDir, store.PIDName))
 	if errors.Is(err, fs.ErrNotExist) {
 		return Local{}, fmt.Errorf("%w on %s yet: another program has it open, or a hub is just starting or stopping", ErrNotRunning, dataDir)
 	}
@@ -81,15 +75,15 @@ func FindLocal(dataDir string) (Local, error) {
 	}
 	var l Local
 	if l.PID, err = strconv.Atoi(strings.TrimSpace(string(text))); err != nil || l.PID <= 1 {
-		return Local{}, fmt.Errorf("%s does not hold a process id: %q", filepath.Join(dataDir, pidName), text)
+		return Local{}, fmt.Errorf("%s does not hold a process id: %q", filepath.Join(dataDir, store.PIDName), text)
 	}
-	text, err = os.ReadFile(filepath.Join(dataDir, addressName))
+	text, err = os.ReadFile(filepath.Join(dataDir, store.AddressName))
 	if err != nil {
 		return Local{}, err
 	}
 	var a addressFile
 	if err := json.Unmarshal(text, &a); err != nil {
-		return Local{}, fmt.Errorf("%s: %w", filepath.Join(dataDir, addressName), err)
+		return Local{}, fmt.Errorf("%s: %w", filepath.Join(dataDir, store.AddressName), err)
 	}
 	l.URL, l.TLSCert = a.URL, a.TLSCert
 	l.AdminToken, err = store.ReadAdminToken(dataDir)

@@ -11,7 +11,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -20,6 +19,7 @@ import (
 	"connectrpc.com/grpcreflect"
 
 	hubv1 "ctxhub/gen/ctx/hub/v1"
+	"ctxhub/server/store"
 )
 
 func TestDrainEndsStreamsAndKeepsWhatWasAcknowledged(t *testing.T) {
@@ -43,7 +43,7 @@ func TestDrainEndsStreamsAndKeepsWhatWasAcknowledged(t *testing.T) {
 	if _, err := FindLocal(r.dir); !errors.Is(err, ErrNotRunning) {
 		t.Errorf("after the drain: %v", err)
 	}
-	for _, name := range []string{pidName, addressName} {
+	for _, name := range []string{store.PIDName, store.AddressName} {
 		if _, err := os.Stat(filepath.Join(r.dir, name)); !errors.Is(err, os.ErrNotExist) {
 			t.Errorf("%s is left behind (%v)", name, err)
 		}
@@ -56,14 +56,7 @@ func TestDrainEndsStreamsAndKeepsWhatWasAcknowledged(t *testing.T) {
 
 func TestWhatCannotStartSaysWhy(t *testing.T) {
 	r := start(t, nil)
-	u, err := url.Parse(r.url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	taken, err := strconv.Atoi(u.Port())
-	if err != nil {
-		t.Fatal(err)
-	}
+	taken := r.port(t)
 	cert, _ := certificate(t, "a")
 	_, key := certificate(t, "b")
 	file := filepath.Join(t.TempDir(), "file")
@@ -97,14 +90,7 @@ func TestWhatCannotStartSaysWhy(t *testing.T) {
 
 func TestTheAdminTokenIsShownByTheFirstHubThatRuns(t *testing.T) {
 	r := start(t, nil)
-	u, err := url.Parse(r.url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	taken, err := strconv.Atoi(u.Port())
-	if err != nil {
-		t.Fatal(err)
-	}
+	taken := r.port(t)
 	dir := filepath.Join(t.TempDir(), "data")
 	if err := Run(t.Context(), Config{Bind: "127.0.0.1", Port: taken, DataDir: dir}); !errors.Is(err, ErrPortTaken) {
 		t.Fatal(err)
