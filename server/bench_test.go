@@ -96,7 +96,7 @@ func startNoop(b *testing.B, token string) (url string) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	s, err := store.Open(c.DataDir)
+	s, err := store.Open(c.DataDir, store.Options{})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -205,7 +205,7 @@ func (l *bareLog) rate(d time.Duration, group int) float64 {
 // fillStore writes n entries of 400 bytes into a data directory.
 func fillStore(b *testing.B, dir string, n int) {
 	b.Helper()
-	s, err := store.Open(dir)
+	s, err := store.Open(dir, store.Options{})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -363,7 +363,7 @@ func BenchmarkOpenMillion(b *testing.B) {
 	for b.Loop() {
 		before := heap()
 		begin := time.Now()
-		s, err := store.Open(dir)
+		s, err := store.Open(dir, store.Options{})
 		if err != nil {
 			b.Fatal(err)
 		}

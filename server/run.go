@@ -36,7 +36,7 @@ func Run(ctx context.Context, config Config) (err error) {
 		return err
 	}
 	// The data directory comes before the port: a second hub on it should hear just that.
-	data, err := store.Open(c.DataDir)
+	data, err := store.Open(c.DataDir, store.Options{Reserve: c.DiskReserve})
 	if err != nil {
 		return err
 	}

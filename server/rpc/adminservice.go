@@ -7,12 +7,14 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	hubv1 "ctxhub/gen/ctx/hub/v1"
+	"ctxhub/gen/ctx/hub/v1/hubv1connect"
 	"ctxhub/server/hub"
 	"ctxhub/server/store"
 )
 
 // adminService is what the operator may do.
 type adminService struct {
+	hubv1connect.UnimplementedAdminServiceHandler
 	store  *store.Store
 	writer hub.Writer
 }

@@ -49,8 +49,9 @@ type reader struct {
 	until  uint64 // where it ends, which in an empty log is 0
 	follow bool   // it does not end
 	types  store.TypeSet
-	send   func(entries []hub.Entry, cursor, head uint64) error
+	send   func(b store.Batch, head uint64) error
 	ahead  chan readResult // what readAhead has begun; nil if nothing
+	sum    string          // at the cursor that the caller was told last
 }
 
 type readResult struct {
@@ -84,7 +85,7 @@ func (r *reader) readAhead(end uint64) {
 func (r *reader) run(ctx context.Context) error {
 	heartbeat := time.NewTicker(r.hub.heartbeat)
 	defer heartbeat.Stop()
-	for due := true; ; {
+	for first, due := true, true; ; first = false {
 		changed := r.hub.store.ProjectsChanged()
 		if err := r.mayGoOn(ctx); err != nil {
 			return err
@@ -98,16 +99,20 @@ func (r *reader) run(ctx context.Context) error {
 			return err
 		}
 		r.after = batch.Cursor
+		if first {
+			r.sum = batch.AfterSum
+		}
 		level := r.after >= end
 		if !level {
 			r.readAhead(end)
 		}
 		done := level && !r.follow
 		if len(batch.Entries) > 0 || due || done {
-			if err := r.send(batch.Entries, r.after, end); err != nil {
+			batch.AfterSum = r.sum // what was passed over in between was not sent
+			if err := r.send(batch, end); err != nil {
 				return err
 			}
-			due = false
+			r.sum, due = batch.Sum, false
 		}
 		if done {
 			return nil

@@ -125,7 +125,7 @@ func (f faultyFile) Sync() error {
 func openFaulty(t *testing.T) (*Store, *faulty, string) {
 	t.Helper()
 	dir, f := filepath.Join(t.TempDir(), "data"), &faulty{after: -1}
-	s, err := open(dir, f)
+	s, err := open(dir, Options{}, f)
 	if err != nil {
 		t.Fatal(err)
 	}

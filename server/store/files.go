@@ -19,6 +19,7 @@ type files interface {
 	Open(name string, flag int) (file, error) // made with fileMode
 	Rename(from, to string) error
 	SyncDir(dir string) error
+	Free(dir string) (uint64, error) // bytes
 }
 
 type file interface {
@@ -43,6 +44,8 @@ func (disk) Open(name string, flag int) (file, error) {
 func (disk) Rename(from, to string) error { return os.Rename(from, to) }
 
 func (disk) SyncDir(dir string) error { return syncDir(dir) }
+
+func (disk) Free(dir string) (uint64, error) { return DiskFree(dir) }
 
 type diskFile struct{ *os.File }
 

@@ -26,6 +26,8 @@ const lineStart = `{"sequence":`
 
 type sum [sha256.Size]byte
 
+func (s sum) String() string { return hex.EncodeToString(s[:]) }
+
 // group is the range of sequences that were committed together.
 type group struct{ first, last uint64 }
 

@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"ctxhub/server/hub"
 )
@@ -25,9 +27,10 @@ const (
 
 // log is entries.jsonl: appended to by one goroutine, read by anyone.
 type log struct {
-	files files
-	name  string
-	file  file
+	files   files
+	options Options
+	name    string
+	file    file
 	mark  *watermark
 
 	calls   chan *call
@@ -61,12 +64,12 @@ type call struct {
 
 // openLog reads and checks the whole log, cuts a torn tail, and starts to take entries. The returned sentence
 // says what was cut, if anything was.
-func openLog(d files, name string, known claim) (*log, string, error) {
+func openLog(d files, name string, o Options, known claim) (*log, string, error) {
 	f, err := d.Open(name, os.O_RDWR|os.O_CREATE)
 	if err != nil {
 		return nil, "", err
 	}
-	l := &log{files: d, name: name, file: f, calls: make(chan *call), closing: make(chan struct{}), done: make(chan struct{})}
+	l := &log{files: d, options: o, name: name, file: f, calls: make(chan *call), closing: make(chan struct{}), done: make(chan struct{})}
 	report, err := l.recover(known)
 	if err != nil {
 		return nil, "", errors.Join(err, f.Close())
@@ -159,17 +162,19 @@ func (l *log) commit(calls []*call) {
 	}
 	first := l.index.head() + 1
 	g := group{first, first + uint64(len(fresh)) - 1}
-	offsets := make([]int64, len(fresh))
+	offsets, sums := make([]int64, len(fresh)), make([]sum, len(fresh))
 	buf, prior := l.buf[:0], l.prior
 	for i, p := range fresh {
 		offsets[i] = l.size + int64(len(buf))
 		p.entry.Sequence = first + uint64(i)
 		buf, prior = appendLine(buf, p, p.entry.Sequence, g, prior)
+		sums[i] = prior
 	}
 	if cap(buf) <= groupBytes {
 		l.buf = buf
 	}
-	if err := l.write(buf); err != nil {
+	took, err := l.write(buf)
+	if err != nil {
 		failAll(calls, err)
 		return
 	}
@@ -178,30 +183,54 @@ func (l *log) commit(calls []*call) {
 	l.mu.Lock()
 	for i, p := range fresh {
 		l.index.add(offsets[i], p.entry.ID, p.entry.Type)
-		l.recent.add(p.entry)
+		l.recent.add(p.entry, sums[i])
 	}
 	l.size += int64(len(buf))
 	l.mu.Unlock()
 	l.mark.advance(g.last)
+	if l.options.OnCommit != nil {
+		l.options.OnCommit(Commit{Entries: len(fresh), Bytes: len(buf), Sync: took})
+	}
 }
 
-// write puts buf behind the log and syncs it. A write that fails is taken back, so that the next may succeed
-// (a full disk is made room on); where that fails too, or the sync did, the log is poisoned.
-func (l *log) write(buf []byte) error {
+// write puts buf behind the log and syncs it, and returns how long the sync took. A write that fails is taken back,
+// so that the next may succeed (a full disk is made room on); where that fails too, or the sync did, the log is
+// poisoned.
+func (l *log) write(buf []byte) (time.Duration, error) {
+	if err := l.mayGrow(len(buf)); err != nil {
+		l.trouble.Store(&trouble{err, false})
+		return 0, fmt.Errorf("%w: %w", hub.ErrUnavailable, err)
+	}
 	if _, err := l.file.WriteAt(buf, l.size); err != nil {
 		if undo := l.file.Truncate(l.size); undo != nil {
 			l.trouble.Store(&trouble{errors.Join(err, undo), true})
-			return fmt.Errorf("%w: %w", hub.ErrPoisoned, withoutPath(err))
+			return 0, fmt.Errorf("%w: %w", hub.ErrPoisoned, withoutPath(err))
 		}
 		l.trouble.Store(&trouble{err, false})
-		return fmt.Errorf("%w: %w", hub.ErrUnavailable, withoutPath(err))
+		return 0, fmt.Errorf("%w: %w", hub.ErrUnavailable, withoutPath(err))
 	}
+	begin := time.Now()
 	if err := l.file.Sync(); err != nil {
 		// What was written may never reach the disk, though the kernel now calls it clean. Left behind the log, a
 		// restart would read it from memory and take it for durable.
 		err = errors.Join(err, l.file.Truncate(l.size))
 		l.trouble.Store(&trouble{err, true})
-		return fmt.Errorf("%w: %w", hub.ErrPoisoned, withoutPath(err))
+		return 0, fmt.Errorf("%w: %w", hub.ErrPoisoned, withoutPath(err))
+	}
+	return time.Since(begin), nil
+}
+
+// errReserve is a disk that is not full yet, but nearly.
+var errReserve = errors.New("the hub's disk is nearly full")
+
+// mayGrow keeps the reserve. An asking that fails is no reason to refuse: the write itself will tell.
+func (l *log) mayGrow(bytes int) error {
+	if l.options.Reserve == 0 {
+		return nil
+	}
+	free, err := l.files.Free(filepath.Dir(l.name))
+	if err == nil && free < l.options.Reserve+uint64(bytes) { //nolint:gosec // a length
+		return fmt.Errorf("%w: %d MiB are free, and %d MiB are kept in reserve", errReserve, free>>20, l.options.Reserve>>20)
 	}
 	return nil
 }

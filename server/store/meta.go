@@ -72,7 +72,7 @@ func (s *Store) writeMeta() error {
 		if err != nil {
 			return err
 		}
-		m.Head, m.Sum = head, hex.EncodeToString(last[:])
+		m.Head, m.Sum = head, last.String()
 	}
 	data, err := json.MarshalIndent(m, "", "  ")
 	if err != nil {

@@ -21,6 +21,8 @@ const (
 type Batch struct {
 	Entries []hub.Entry
 	Cursor  uint64 // everything up to here that the reader asked for has been given
+	// Sum and AfterSum are the sums, in hex, of the lines at Cursor and at the cursor that was read from; empty at 0.
+	Sum, AfterSum string
 }
 
 // TypeSet is a filter.
@@ -64,7 +66,7 @@ func (l *log) read(after, until uint64, types TypeSet) (Batch, error) {
 	}
 	start, end, last := l.extent(after, until)
 	if last == after {
-		return Batch{Cursor: after}, nil
+		return l.nothing(after)
 	}
 	buf := make([]byte, end-start)
 	if _, err := l.file.ReadAt(buf, start); err != nil && !errors.Is(err, io.EOF) {
@@ -76,6 +78,7 @@ func (l *log) read(after, until uint64, types TypeSet) (Batch, error) {
 	}
 	var prior sum
 	if after > 0 {
+		b.AfterSum = string(buf[:priorText])
 		if _, err := hex.Decode(prior[:], buf[:priorText]); err != nil {
 			return Batch{}, l.damaged(after, start)
 		}
@@ -97,7 +100,20 @@ func (l *log) read(after, until uint64, types TypeSet) (Batch, error) {
 		}
 		buf, start = buf[n:], start+int64(n)
 	}
+	b.Sum = prior.String()
 	return b, nil
+}
+
+// nothing is the batch of a reader that has everything up to its end.
+func (l *log) nothing(after uint64) (Batch, error) {
+	b := Batch{Cursor: after}
+	if after == 0 {
+		return b, nil
+	}
+	s, err := l.sumAt(after)
+	b.Sum = s.String()
+	b.AfterSum = b.Sum
+	return b, err
 }
 
 // A line ends in its sum, so that the bytes before a line hold all that is needed to check it.
@@ -159,41 +175,54 @@ const (
 
 // recent keeps the newest entries, since that is where live readers are. Entries in it are never changed.
 type recent struct {
-	entries []hub.Entry
+	entries []summed
 	bytes   int
 }
 
-func (r *recent) add(e hub.Entry) {
-	r.entries = append(r.entries, e)
+// summed is an entry and the sum of its line.
+type summed struct {
+	hub.Entry
+	sum sum
+}
+
+func (r *recent) add(e hub.Entry, s sum) {
+	r.entries = append(r.entries, summed{e, s})
 	r.bytes += len(e.Content)
 	drop := 0
 	for len(r.entries)-drop > recentEntries || r.bytes > recentBytes && len(r.entries)-drop > 1 {
 		r.bytes -= len(r.entries[drop].Content)
-		r.entries[drop] = hub.Entry{} // for the collector: append moves the rest only now and then
+		r.entries[drop] = summed{} // for the collector: append moves the rest only now and then
 		drop++
 	}
 	r.entries = r.entries[drop:]
 }
 
-// readRecent serves a read from the cache; false where it does not reach back far enough.
+// readRecent serves a read from the cache; false where it does not reach back to the entry at the cursor.
 func (l *log) readRecent(after, until uint64, types TypeSet) (Batch, bool) {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	cached := l.recent.entries
-	if len(cached) == 0 || after+1 < cached[0].Sequence || after >= cached[len(cached)-1].Sequence {
+	if len(cached) == 0 || after > cached[len(cached)-1].Sequence || after < cached[0].Sequence && (after != 0 || cached[0].Sequence != 1) {
 		return Batch{}, false
 	}
 	b := Batch{Cursor: after}
+	if after > 0 {
+		b.AfterSum = cached[after-cached[0].Sequence].sum.String()
+	}
 	bytes := 0
-	for _, e := range cached[after+1-cached[0].Sequence:] {
+	for i := after + 1 - cached[0].Sequence; i < uint64(len(cached)); i++ {
+		e := &cached[i]
 		bytes += len(e.Content)
 		if e.Sequence > until || e.Sequence-after > batchEntries || bytes > batchBytes && b.Cursor > after {
 			break
 		}
 		b.Cursor = e.Sequence
 		if types.has(e.Type) {
-			b.Entries = append(b.Entries, e)
+			b.Entries = append(b.Entries, e.Entry)
 		}
+	}
+	if b.Cursor > 0 {
+		b.Sum = cached[b.Cursor-cached[0].Sequence].sum.String()
 	}
 	return b, true
 }

@@ -61,7 +61,7 @@ func TestACutAtEveryByteLeavesWholeCommits(t *testing.T) {
 			entries, size = entries+commits[whole], ends[whole]
 		}
 		dir := dirWith(t, log[:cut])
-		s, err := Open(dir)
+		s, err := Open(dir, Options{})
 		if err != nil {
 			t.Fatalf("cut at %d: %v", cut, err)
 		}
@@ -112,7 +112,7 @@ func TestHolesInTheLastCommitAreTorn(t *testing.T) {
 	for hole := ends[0]; hole < ends[1]; hole += 7 {
 		holed := bytes.Clone(log)
 		clear(holed[hole:min(hole+64, len(holed))])
-		s, err := Open(dirWith(t, holed))
+		s, err := Open(dirWith(t, holed), Options{})
 		if err != nil {
 			t.Fatalf("hole at %d: %v", hole, err)
 		}
@@ -135,7 +135,7 @@ func TestEveryFlippedByteBeforeTheLastCommitIsRefused(t *testing.T) {
 		flipped := bytes.Clone(log)
 		flipped[i] ^= 1 << (i % 8)
 		dir := dirWith(t, flipped)
-		s, err := Open(dir)
+		s, err := Open(dir, Options{})
 		if err == nil {
 			mustClose(t, s)
 			t.Fatalf("byte %d: opened", i)
@@ -173,7 +173,7 @@ func TestWhatMetaSaysWasAcknowledgedIsNeverCut(t *testing.T) {
 			if err := os.WriteFile(logFile, damage(log), fileMode); err != nil {
 				t.Fatal(err)
 			}
-			if s, err := Open(dir); !errors.Is(err, hub.ErrDamaged) {
+			if s, err := Open(dir, Options{}); !errors.Is(err, hub.ErrDamaged) {
 				mustClose(t, s)
 				t.Fatalf("opened: %v", err)
 			}
@@ -187,7 +187,7 @@ func TestAFileThatIsNoLogIsNotATornOne(t *testing.T) {
 		"Dear diary,\n",
 	} {
 		dir := dirWith(t, []byte(text))
-		if _, err := Open(dir); !errors.Is(err, hub.ErrDamaged) {
+		if _, err := Open(dir, Options{}); !errors.Is(err, hub.ErrDamaged) {
 			t.Errorf("%.20s…: %v", text, err)
 		}
 		if now, err := os.ReadFile(filepath.Join(dir, logName)); err != nil || string(now) != text {
@@ -216,7 +216,7 @@ func TestFormats(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(dir, metaName), []byte(text), fileMode); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := Open(dir); !errors.Is(err, want) {
+		if _, err := Open(dir, Options{}); !errors.Is(err, want) {
 			t.Errorf("%s: %v, want %v", text, err, want)
 		}
 	}
@@ -228,7 +228,7 @@ func TestDamagedProjectsAreRefused(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(dir, projectsName), []byte(text), fileMode); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := Open(dir); !errors.Is(err, hub.ErrDamaged) {
+		if _, err := Open(dir, Options{}); !errors.Is(err, hub.ErrDamaged) {
 			t.Errorf("%s: %v", text, err)
 		}
 	}

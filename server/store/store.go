@@ -62,11 +62,26 @@ type Store struct {
 	Notes []string
 }
 
+// Options change how a data directory is kept. The zero value is good.
+type Options struct {
+	// Reserve is how many bytes must stay free on the disk: with fewer, entries are refused, so that the hub can
+	// still write down what is not an entry.
+	Reserve uint64
+	// OnCommit, if set, is told of each group commit, by the goroutine that commits.
+	OnCommit func(Commit)
+}
+
+// Commit is a group of entries that were written and synced together.
+type Commit struct {
+	Entries, Bytes int
+	Sync           time.Duration // how long the disk took to sync them
+}
+
 // Open locks, checks and opens a data directory, and makes it where there is none. The errors tell what to do:
 // ErrDataDir, ErrInUse, ErrNewerFormat, ErrOlderFormat, hub.ErrDamaged.
-func Open(dir string) (*Store, error) { return open(dir, disk{}) }
+func Open(dir string, o Options) (*Store, error) { return open(dir, o, disk{}) }
 
-func open(dir string, d files) (s *Store, err error) {
+func open(dir string, o Options, d files) (s *Store, err error) {
 	notes, err := prepareDir(dir)
 	if err != nil {
 		return nil, err
@@ -102,7 +117,7 @@ func open(dir string, d files) (s *Store, err error) {
 		return nil, err
 	}
 	var report string
-	if s.log, report, err = openLog(d, filepath.Join(dir, logName), known); err != nil {
+	if s.log, report, err = openLog(d, filepath.Join(dir, logName), o, known); err != nil {
 		return nil, err
 	}
 	if report != "" {

@@ -36,7 +36,7 @@ func readAll(t *testing.T, s *Store, after uint64) []hub.Entry {
 
 func mustOpen(t *testing.T, dir string) *Store {
 	t.Helper()
-	s, err := Open(dir)
+	s, err := Open(dir, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -221,7 +221,7 @@ func TestASecondHubIsRefused(t *testing.T) {
 	if running, err := InUse(dir); !running || err != nil {
 		t.Errorf("InUse %v, %v", running, err)
 	}
-	if _, err := Open(dir); !errors.Is(err, ErrInUse) {
+	if _, err := Open(dir, Options{}); !errors.Is(err, ErrInUse) {
 		t.Errorf("a second Open: %v", err)
 	}
 	mustClose(t, s)
@@ -335,7 +335,7 @@ func TestADirectoryOfOtherThingsIsLeftAlone(t *testing.T) {
 	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(dir); !errors.Is(err, ErrDataDir) {
+	if _, err := Open(dir, Options{}); !errors.Is(err, ErrDataDir) {
 		t.Errorf("opened: %v", err)
 	}
 	if info, err := os.Stat(dir); err != nil || info.Mode().Perm() != 0o755 {

@@ -360,6 +360,195 @@ func (*RevokeResponse) Descriptor() ([]byte, []int) {
 	return file_ctx_hub_v1_admin_proto_rawDescGZIP(), []int{6}
 }
 
+type BackupRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BackupRequest) Reset() {
+	*x = BackupRequest{}
+	mi := &file_ctx_hub_v1_admin_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BackupRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BackupRequest) ProtoMessage() {}
+
+func (x *BackupRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ctx_hub_v1_admin_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BackupRequest.ProtoReflect.Descriptor instead.
+func (*BackupRequest) Descriptor() ([]byte, []int) {
+	return file_ctx_hub_v1_admin_proto_rawDescGZIP(), []int{7}
+}
+
+type BackupResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The next part of the file.
+	Data []byte `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	// Length of the whole file in bytes.
+	Size          uint64 `protobuf:"varint,2,opt,name=size,proto3" json:"size,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BackupResponse) Reset() {
+	*x = BackupResponse{}
+	mi := &file_ctx_hub_v1_admin_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BackupResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BackupResponse) ProtoMessage() {}
+
+func (x *BackupResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_ctx_hub_v1_admin_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BackupResponse.ProtoReflect.Descriptor instead.
+func (*BackupResponse) Descriptor() ([]byte, []int) {
+	return file_ctx_hub_v1_admin_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *BackupResponse) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
+func (x *BackupResponse) GetSize() uint64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+type RotateRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RotateRequest) Reset() {
+	*x = RotateRequest{}
+	mi := &file_ctx_hub_v1_admin_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RotateRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RotateRequest) ProtoMessage() {}
+
+func (x *RotateRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ctx_hub_v1_admin_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RotateRequest.ProtoReflect.Descriptor instead.
+func (*RotateRequest) Descriptor() ([]byte, []int) {
+	return file_ctx_hub_v1_admin_proto_rawDescGZIP(), []int{9}
+}
+
+type RotateResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Name of the new file in archive/; empty if there was nothing to seal.
+	Archive string `protobuf:"bytes,1,opt,name=archive,proto3" json:"archive,omitempty"`
+	// First sequence in it.
+	First uint64 `protobuf:"varint,2,opt,name=first,proto3" json:"first,omitempty"`
+	// Last sequence in it.
+	Last          uint64 `protobuf:"varint,3,opt,name=last,proto3" json:"last,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RotateResponse) Reset() {
+	*x = RotateResponse{}
+	mi := &file_ctx_hub_v1_admin_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RotateResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RotateResponse) ProtoMessage() {}
+
+func (x *RotateResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_ctx_hub_v1_admin_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RotateResponse.ProtoReflect.Descriptor instead.
+func (*RotateResponse) Descriptor() ([]byte, []int) {
+	return file_ctx_hub_v1_admin_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *RotateResponse) GetArchive() string {
+	if x != nil {
+		return x.Archive
+	}
+	return ""
+}
+
+func (x *RotateResponse) GetFirst() uint64 {
+	if x != nil {
+		return x.First
+	}
+	return 0
+}
+
+func (x *RotateResponse) GetLast() uint64 {
+	if x != nil {
+		return x.Last
+	}
+	return 0
+}
+
 var File_ctx_hub_v1_admin_proto protoreflect.FileDescriptor
 
 const file_ctx_hub_v1_admin_proto_rawDesc = "" +
@@ -384,11 +573,22 @@ const file_ctx_hub_v1_admin_proto_rawDesc = "" +
 	"revoked_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\trevokedAt\")\n" +
 	"\rRevokeRequest\x12\x18\n" +
 	"\aproject\x18\x01 \x01(\tR\aproject\"\x10\n" +
-	"\x0eRevokeResponse2\xee\x01\n" +
+	"\x0eRevokeResponse\"\x0f\n" +
+	"\rBackupRequest\"8\n" +
+	"\x0eBackupResponse\x12\x12\n" +
+	"\x04data\x18\x01 \x01(\fR\x04data\x12\x12\n" +
+	"\x04size\x18\x02 \x01(\x04R\x04size\"\x0f\n" +
+	"\rRotateRequest\"T\n" +
+	"\x0eRotateResponse\x12\x18\n" +
+	"\aarchive\x18\x01 \x01(\tR\aarchive\x12\x14\n" +
+	"\x05first\x18\x02 \x01(\x04R\x05first\x12\x12\n" +
+	"\x04last\x18\x03 \x01(\x04R\x04last2\xf7\x02\n" +
 	"\fAdminService\x12E\n" +
 	"\bRegister\x12\x1b.ctx.hub.v1.RegisterRequest\x1a\x1c.ctx.hub.v1.RegisterResponse\x12V\n" +
 	"\fListProjects\x12\x1f.ctx.hub.v1.ListProjectsRequest\x1a .ctx.hub.v1.ListProjectsResponse\"\x03\x90\x02\x01\x12?\n" +
-	"\x06Revoke\x12\x19.ctx.hub.v1.RevokeRequest\x1a\x1a.ctx.hub.v1.RevokeResponseB\x1dZ\x1bctxhub/gen/ctx/hub/v1;hubv1b\x06proto3"
+	"\x06Revoke\x12\x19.ctx.hub.v1.RevokeRequest\x1a\x1a.ctx.hub.v1.RevokeResponse\x12F\n" +
+	"\x06Backup\x12\x19.ctx.hub.v1.BackupRequest\x1a\x1a.ctx.hub.v1.BackupResponse\"\x03\x90\x02\x010\x01\x12?\n" +
+	"\x06Rotate\x12\x19.ctx.hub.v1.RotateRequest\x1a\x1a.ctx.hub.v1.RotateResponseB\x1dZ\x1bctxhub/gen/ctx/hub/v1;hubv1b\x06proto3"
 
 var (
 	file_ctx_hub_v1_admin_proto_rawDescOnce sync.Once
@@ -402,7 +602,7 @@ func file_ctx_hub_v1_admin_proto_rawDescGZIP() []byte {
 	return file_ctx_hub_v1_admin_proto_rawDescData
 }
 
-var file_ctx_hub_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_ctx_hub_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
 var file_ctx_hub_v1_admin_proto_goTypes = []any{
 	(*RegisterRequest)(nil),       // 0: ctx.hub.v1.RegisterRequest
 	(*RegisterResponse)(nil),      // 1: ctx.hub.v1.RegisterResponse
@@ -411,23 +611,31 @@ var file_ctx_hub_v1_admin_proto_goTypes = []any{
 	(*Project)(nil),               // 4: ctx.hub.v1.Project
 	(*RevokeRequest)(nil),         // 5: ctx.hub.v1.RevokeRequest
 	(*RevokeResponse)(nil),        // 6: ctx.hub.v1.RevokeResponse
-	(*timestamppb.Timestamp)(nil), // 7: google.protobuf.Timestamp
+	(*BackupRequest)(nil),         // 7: ctx.hub.v1.BackupRequest
+	(*BackupResponse)(nil),        // 8: ctx.hub.v1.BackupResponse
+	(*RotateRequest)(nil),         // 9: ctx.hub.v1.RotateRequest
+	(*RotateResponse)(nil),        // 10: ctx.hub.v1.RotateResponse
+	(*timestamppb.Timestamp)(nil), // 11: google.protobuf.Timestamp
 }
 var file_ctx_hub_v1_admin_proto_depIdxs = []int32{
-	4, // 0: ctx.hub.v1.ListProjectsResponse.projects:type_name -> ctx.hub.v1.Project
-	7, // 1: ctx.hub.v1.Project.created_at:type_name -> google.protobuf.Timestamp
-	7, // 2: ctx.hub.v1.Project.revoked_at:type_name -> google.protobuf.Timestamp
-	0, // 3: ctx.hub.v1.AdminService.Register:input_type -> ctx.hub.v1.RegisterRequest
-	2, // 4: ctx.hub.v1.AdminService.ListProjects:input_type -> ctx.hub.v1.ListProjectsRequest
-	5, // 5: ctx.hub.v1.AdminService.Revoke:input_type -> ctx.hub.v1.RevokeRequest
-	1, // 6: ctx.hub.v1.AdminService.Register:output_type -> ctx.hub.v1.RegisterResponse
-	3, // 7: ctx.hub.v1.AdminService.ListProjects:output_type -> ctx.hub.v1.ListProjectsResponse
-	6, // 8: ctx.hub.v1.AdminService.Revoke:output_type -> ctx.hub.v1.RevokeResponse
-	6, // [6:9] is the sub-list for method output_type
-	3, // [3:6] is the sub-list for method input_type
-	3, // [3:3] is the sub-list for extension type_name
-	3, // [3:3] is the sub-list for extension extendee
-	0, // [0:3] is the sub-list for field type_name
+	4,  // 0: ctx.hub.v1.ListProjectsResponse.projects:type_name -> ctx.hub.v1.Project
+	11, // 1: ctx.hub.v1.Project.created_at:type_name -> google.protobuf.Timestamp
+	11, // 2: ctx.hub.v1.Project.revoked_at:type_name -> google.protobuf.Timestamp
+	0,  // 3: ctx.hub.v1.AdminService.Register:input_type -> ctx.hub.v1.RegisterRequest
+	2,  // 4: ctx.hub.v1.AdminService.ListProjects:input_type -> ctx.hub.v1.ListProjectsRequest
+	5,  // 5: ctx.hub.v1.AdminService.Revoke:input_type -> ctx.hub.v1.RevokeRequest
+	7,  // 6: ctx.hub.v1.AdminService.Backup:input_type -> ctx.hub.v1.BackupRequest
+	9,  // 7: ctx.hub.v1.AdminService.Rotate:input_type -> ctx.hub.v1.RotateRequest
+	1,  // 8: ctx.hub.v1.AdminService.Register:output_type -> ctx.hub.v1.RegisterResponse
+	3,  // 9: ctx.hub.v1.AdminService.ListProjects:output_type -> ctx.hub.v1.ListProjectsResponse
+	6,  // 10: ctx.hub.v1.AdminService.Revoke:output_type -> ctx.hub.v1.RevokeResponse
+	8,  // 11: ctx.hub.v1.AdminService.Backup:output_type -> ctx.hub.v1.BackupResponse
+	10, // 12: ctx.hub.v1.AdminService.Rotate:output_type -> ctx.hub.v1.RotateResponse
+	8,  // [8:13] is the sub-list for method output_type
+	3,  // [3:8] is the sub-list for method input_type
+	3,  // [3:3] is the sub-list for extension type_name
+	3,  // [3:3] is the sub-list for extension extendee
+	0,  // [0:3] is the sub-list for field type_name
 }
 
 func init() { file_ctx_hub_v1_admin_proto_init() }
@@ -441,7 +649,7 @@ func file_ctx_hub_v1_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ctx_hub_v1_admin_proto_rawDesc), len(file_ctx_hub_v1_admin_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   7,
+			NumMessages:   11,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

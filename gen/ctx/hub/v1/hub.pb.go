@@ -119,7 +119,10 @@ type SyncRequest struct {
 	// Only these types; empty means all.
 	Types []string `protobuf:"bytes,2,rep,name=types,proto3" json:"types,omitempty"`
 	// Stop after this sequence; 0 means the head of the log when the call began.
-	Until         uint64 `protobuf:"varint,3,opt,name=until,proto3" json:"until,omitempty"`
+	Until uint64 `protobuf:"varint,3,opt,name=until,proto3" json:"until,omitempty"`
+	// Begin at the oldest entry there is when those behind the cursor were taken out of the hub's archive.
+	// Without it such a call is FAILED_PRECONDITION.
+	SkipMissing   bool `protobuf:"varint,4,opt,name=skip_missing,json=skipMissing,proto3" json:"skip_missing,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -175,6 +178,13 @@ func (x *SyncRequest) GetUntil() uint64 {
 	return 0
 }
 
+func (x *SyncRequest) GetSkipMissing() bool {
+	if x != nil {
+		return x.SkipMissing
+	}
+	return false
+}
+
 type SyncResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// In order of sequence. Empty in a message that only moves the cursor.
@@ -184,7 +194,14 @@ type SyncResponse struct {
 	// Sequence this call will end at.
 	Head uint64 `protobuf:"varint,3,opt,name=head,proto3" json:"head,omitempty"`
 	// Which hub this is: made once with the data directory, the same on every node of a cluster.
-	HubId         string `protobuf:"bytes,4,opt,name=hub_id,json=hubId,proto3" json:"hub_id,omitempty"`
+	HubId string `protobuf:"bytes,4,opt,name=hub_id,json=hubId,proto3" json:"hub_id,omitempty"`
+	// Sum of the entry at the cursor, as in entries.jsonl: it names everything up to there, so that a reader
+	// that is told another one for a cursor it knows has met a log with another past. Empty at cursor 0.
+	Sum string `protobuf:"bytes,5,opt,name=sum,proto3" json:"sum,omitempty"`
+	// Sum at the cursor that this message follows on from.
+	AfterSum string `protobuf:"bytes,6,opt,name=after_sum,json=afterSum,proto3" json:"after_sum,omitempty"`
+	// With skip_missing, in the first message: entries up to here were no longer there. 0 otherwise.
+	Skipped       uint64 `protobuf:"varint,7,opt,name=skipped,proto3" json:"skipped,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -247,12 +264,35 @@ func (x *SyncResponse) GetHubId() string {
 	return ""
 }
 
+func (x *SyncResponse) GetSum() string {
+	if x != nil {
+		return x.Sum
+	}
+	return ""
+}
+
+func (x *SyncResponse) GetAfterSum() string {
+	if x != nil {
+		return x.AfterSum
+	}
+	return ""
+}
+
+func (x *SyncResponse) GetSkipped() uint64 {
+	if x != nil {
+		return x.Skipped
+	}
+	return 0
+}
+
 type ListenRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// As in SyncRequest.
 	After uint64 `protobuf:"varint,1,opt,name=after,proto3" json:"after,omitempty"`
 	// Only these types; empty means all.
-	Types         []string `protobuf:"bytes,2,rep,name=types,proto3" json:"types,omitempty"`
+	Types []string `protobuf:"bytes,2,rep,name=types,proto3" json:"types,omitempty"`
+	// As in SyncRequest.
+	SkipMissing   bool `protobuf:"varint,3,opt,name=skip_missing,json=skipMissing,proto3" json:"skip_missing,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -301,6 +341,13 @@ func (x *ListenRequest) GetTypes() []string {
 	return nil
 }
 
+func (x *ListenRequest) GetSkipMissing() bool {
+	if x != nil {
+		return x.SkipMissing
+	}
+	return false
+}
+
 type ListenResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// In order of sequence. Empty in a heartbeat.
@@ -310,7 +357,13 @@ type ListenResponse struct {
 	// Head of the log when the message was made: cursor < head means there is more to come at once.
 	Head uint64 `protobuf:"varint,3,opt,name=head,proto3" json:"head,omitempty"`
 	// Which hub this is.
-	HubId         string `protobuf:"bytes,4,opt,name=hub_id,json=hubId,proto3" json:"hub_id,omitempty"`
+	HubId string `protobuf:"bytes,4,opt,name=hub_id,json=hubId,proto3" json:"hub_id,omitempty"`
+	// As in SyncResponse.
+	Sum string `protobuf:"bytes,5,opt,name=sum,proto3" json:"sum,omitempty"`
+	// As in SyncResponse.
+	AfterSum string `protobuf:"bytes,6,opt,name=after_sum,json=afterSum,proto3" json:"after_sum,omitempty"`
+	// As in SyncResponse.
+	Skipped       uint64 `protobuf:"varint,7,opt,name=skipped,proto3" json:"skipped,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -371,6 +424,27 @@ func (x *ListenResponse) GetHubId() string {
 		return x.HubId
 	}
 	return ""
+}
+
+func (x *ListenResponse) GetSum() string {
+	if x != nil {
+		return x.Sum
+	}
+	return ""
+}
+
+func (x *ListenResponse) GetAfterSum() string {
+	if x != nil {
+		return x.AfterSum
+	}
+	return ""
+}
+
+func (x *ListenResponse) GetSkipped() uint64 {
+	if x != nil {
+		return x.Skipped
+	}
+	return 0
 }
 
 type StatusRequest struct {
@@ -434,7 +508,17 @@ type StatusResponse struct {
 	// Why the hub refuses to store entries, in words; empty while it takes them.
 	Degraded string `protobuf:"bytes,11,opt,name=degraded,proto3" json:"degraded,omitempty"`
 	// The other nodes; empty for a single node.
-	Peers         []*Peer `protobuf:"bytes,12,rep,name=peers,proto3" json:"peers,omitempty"`
+	Peers []*Peer `protobuf:"bytes,12,rep,name=peers,proto3" json:"peers,omitempty"`
+	// Sequence of the oldest entry that can be read; 1 unless archives were taken away.
+	Oldest uint64 `protobuf:"varint,13,opt,name=oldest,proto3" json:"oldest,omitempty"`
+	// Bytes of the log, archives included.
+	LogBytes uint64 `protobuf:"varint,14,opt,name=log_bytes,json=logBytes,proto3" json:"log_bytes,omitempty"`
+	// Entries are refused when fewer bytes than this are free.
+	DiskReserveBytes uint64 `protobuf:"varint,15,opt,name=disk_reserve_bytes,json=diskReserveBytes,proto3" json:"disk_reserve_bytes,omitempty"`
+	// What this process has done since it began.
+	Activity *Activity `protobuf:"bytes,16,opt,name=activity,proto3" json:"activity,omitempty"`
+	// The hub's clock.
+	Now           *timestamppb.Timestamp `protobuf:"bytes,17,opt,name=now,proto3" json:"now,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -553,6 +637,159 @@ func (x *StatusResponse) GetPeers() []*Peer {
 	return nil
 }
 
+func (x *StatusResponse) GetOldest() uint64 {
+	if x != nil {
+		return x.Oldest
+	}
+	return 0
+}
+
+func (x *StatusResponse) GetLogBytes() uint64 {
+	if x != nil {
+		return x.LogBytes
+	}
+	return 0
+}
+
+func (x *StatusResponse) GetDiskReserveBytes() uint64 {
+	if x != nil {
+		return x.DiskReserveBytes
+	}
+	return 0
+}
+
+func (x *StatusResponse) GetActivity() *Activity {
+	if x != nil {
+		return x.Activity
+	}
+	return nil
+}
+
+func (x *StatusResponse) GetNow() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Now
+	}
+	return nil
+}
+
+// Activity is what a hub's process has done since it began; /metrics has the whole of it.
+type Activity struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Entries stored.
+	Published uint64 `protobuf:"varint,1,opt,name=published,proto3" json:"published,omitempty"`
+	// Publish calls, from their arrival to their answer, in seconds: half of them took no longer.
+	PublishSecondsP50 float64 `protobuf:"fixed64,2,opt,name=publish_seconds_p50,json=publishSecondsP50,proto3" json:"publish_seconds_p50,omitempty"`
+	// 99 of 100 took no longer.
+	PublishSecondsP99 float64 `protobuf:"fixed64,3,opt,name=publish_seconds_p99,json=publishSecondsP99,proto3" json:"publish_seconds_p99,omitempty"`
+	// Syncs of the log to the disk, in seconds: half of them took no longer.
+	SyncSecondsP50 float64 `protobuf:"fixed64,4,opt,name=sync_seconds_p50,json=syncSecondsP50,proto3" json:"sync_seconds_p50,omitempty"`
+	// 99 of 100 took no longer.
+	SyncSecondsP99 float64 `protobuf:"fixed64,5,opt,name=sync_seconds_p99,json=syncSecondsP99,proto3" json:"sync_seconds_p99,omitempty"`
+	// Entries that shared a sync, on average.
+	EntriesPerSync float64 `protobuf:"fixed64,6,opt,name=entries_per_sync,json=entriesPerSync,proto3" json:"entries_per_sync,omitempty"`
+	// Calls refused for their token.
+	AuthFailures uint64 `protobuf:"varint,7,opt,name=auth_failures,json=authFailures,proto3" json:"auth_failures,omitempty"`
+	// Calls refused by a limit.
+	LimitsHit uint64 `protobuf:"varint,8,opt,name=limits_hit,json=limitsHit,proto3" json:"limits_hit,omitempty"`
+	// Entries that the slowest open stream is behind.
+	MaxLag        uint64 `protobuf:"varint,9,opt,name=max_lag,json=maxLag,proto3" json:"max_lag,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Activity) Reset() {
+	*x = Activity{}
+	mi := &file_ctx_hub_v1_hub_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Activity) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Activity) ProtoMessage() {}
+
+func (x *Activity) ProtoReflect() protoreflect.Message {
+	mi := &file_ctx_hub_v1_hub_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Activity.ProtoReflect.Descriptor instead.
+func (*Activity) Descriptor() ([]byte, []int) {
+	return file_ctx_hub_v1_hub_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *Activity) GetPublished() uint64 {
+	if x != nil {
+		return x.Published
+	}
+	return 0
+}
+
+func (x *Activity) GetPublishSecondsP50() float64 {
+	if x != nil {
+		return x.PublishSecondsP50
+	}
+	return 0
+}
+
+func (x *Activity) GetPublishSecondsP99() float64 {
+	if x != nil {
+		return x.PublishSecondsP99
+	}
+	return 0
+}
+
+func (x *Activity) GetSyncSecondsP50() float64 {
+	if x != nil {
+		return x.SyncSecondsP50
+	}
+	return 0
+}
+
+func (x *Activity) GetSyncSecondsP99() float64 {
+	if x != nil {
+		return x.SyncSecondsP99
+	}
+	return 0
+}
+
+func (x *Activity) GetEntriesPerSync() float64 {
+	if x != nil {
+		return x.EntriesPerSync
+	}
+	return 0
+}
+
+func (x *Activity) GetAuthFailures() uint64 {
+	if x != nil {
+		return x.AuthFailures
+	}
+	return 0
+}
+
+func (x *Activity) GetLimitsHit() uint64 {
+	if x != nil {
+		return x.LimitsHit
+	}
+	return 0
+}
+
+func (x *Activity) GetMaxLag() uint64 {
+	if x != nil {
+		return x.MaxLag
+	}
+	return 0
+}
+
 // Peer is another node of the same hub.
 type Peer struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -568,7 +805,7 @@ type Peer struct {
 
 func (x *Peer) Reset() {
 	*x = Peer{}
-	mi := &file_ctx_hub_v1_hub_proto_msgTypes[8]
+	mi := &file_ctx_hub_v1_hub_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -580,7 +817,7 @@ func (x *Peer) String() string {
 func (*Peer) ProtoMessage() {}
 
 func (x *Peer) ProtoReflect() protoreflect.Message {
-	mi := &file_ctx_hub_v1_hub_proto_msgTypes[8]
+	mi := &file_ctx_hub_v1_hub_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -593,7 +830,7 @@ func (x *Peer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Peer.ProtoReflect.Descriptor instead.
 func (*Peer) Descriptor() ([]byte, []int) {
-	return file_ctx_hub_v1_hub_proto_rawDescGZIP(), []int{8}
+	return file_ctx_hub_v1_hub_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Peer) GetAddress() string {
@@ -626,25 +863,33 @@ const file_ctx_hub_v1_hub_proto_rawDesc = "" +
 	"\x0ePublishRequest\x12.\n" +
 	"\aentries\x18\x01 \x03(\v2\x14.ctx.hub.v1.NewEntryR\aentries\"/\n" +
 	"\x0fPublishResponse\x12\x1c\n" +
-	"\tsequences\x18\x01 \x03(\x04R\tsequences\"O\n" +
+	"\tsequences\x18\x01 \x03(\x04R\tsequences\"r\n" +
 	"\vSyncRequest\x12\x14\n" +
 	"\x05after\x18\x01 \x01(\x04R\x05after\x12\x14\n" +
 	"\x05types\x18\x02 \x03(\tR\x05types\x12\x14\n" +
-	"\x05until\x18\x03 \x01(\x04R\x05until\"~\n" +
+	"\x05until\x18\x03 \x01(\x04R\x05until\x12!\n" +
+	"\fskip_missing\x18\x04 \x01(\bR\vskipMissing\"\xc7\x01\n" +
 	"\fSyncResponse\x12+\n" +
 	"\aentries\x18\x01 \x03(\v2\x11.ctx.hub.v1.EntryR\aentries\x12\x16\n" +
 	"\x06cursor\x18\x02 \x01(\x04R\x06cursor\x12\x12\n" +
 	"\x04head\x18\x03 \x01(\x04R\x04head\x12\x15\n" +
-	"\x06hub_id\x18\x04 \x01(\tR\x05hubId\";\n" +
+	"\x06hub_id\x18\x04 \x01(\tR\x05hubId\x12\x10\n" +
+	"\x03sum\x18\x05 \x01(\tR\x03sum\x12\x1b\n" +
+	"\tafter_sum\x18\x06 \x01(\tR\bafterSum\x12\x18\n" +
+	"\askipped\x18\a \x01(\x04R\askipped\"^\n" +
 	"\rListenRequest\x12\x14\n" +
 	"\x05after\x18\x01 \x01(\x04R\x05after\x12\x14\n" +
-	"\x05types\x18\x02 \x03(\tR\x05types\"\x80\x01\n" +
+	"\x05types\x18\x02 \x03(\tR\x05types\x12!\n" +
+	"\fskip_missing\x18\x03 \x01(\bR\vskipMissing\"\xc9\x01\n" +
 	"\x0eListenResponse\x12+\n" +
 	"\aentries\x18\x01 \x03(\v2\x11.ctx.hub.v1.EntryR\aentries\x12\x16\n" +
 	"\x06cursor\x18\x02 \x01(\x04R\x06cursor\x12\x12\n" +
 	"\x04head\x18\x03 \x01(\x04R\x04head\x12\x15\n" +
-	"\x06hub_id\x18\x04 \x01(\tR\x05hubId\"\x0f\n" +
-	"\rStatusRequest\"\xfb\x03\n" +
+	"\x06hub_id\x18\x04 \x01(\tR\x05hubId\x12\x10\n" +
+	"\x03sum\x18\x05 \x01(\tR\x03sum\x12\x1b\n" +
+	"\tafter_sum\x18\x06 \x01(\tR\bafterSum\x12\x18\n" +
+	"\askipped\x18\a \x01(\x04R\askipped\"\x0f\n" +
+	"\rStatusRequest\"\xbe\x05\n" +
 	"\x0eStatusResponse\x12\x15\n" +
 	"\x06hub_id\x18\x01 \x01(\tR\x05hubId\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x12\n" +
@@ -659,10 +904,26 @@ const file_ctx_hub_v1_hub_proto_rawDesc = "" +
 	"\x0fdisk_free_bytes\x18\n" +
 	" \x01(\x04R\rdiskFreeBytes\x12\x1a\n" +
 	"\bdegraded\x18\v \x01(\tR\bdegraded\x12&\n" +
-	"\x05peers\x18\f \x03(\v2\x10.ctx.hub.v1.PeerR\x05peers\x1a@\n" +
+	"\x05peers\x18\f \x03(\v2\x10.ctx.hub.v1.PeerR\x05peers\x12\x16\n" +
+	"\x06oldest\x18\r \x01(\x04R\x06oldest\x12\x1b\n" +
+	"\tlog_bytes\x18\x0e \x01(\x04R\blogBytes\x12,\n" +
+	"\x12disk_reserve_bytes\x18\x0f \x01(\x04R\x10diskReserveBytes\x120\n" +
+	"\bactivity\x18\x10 \x01(\v2\x14.ctx.hub.v1.ActivityR\bactivity\x12,\n" +
+	"\x03now\x18\x11 \x01(\v2\x1a.google.protobuf.TimestampR\x03now\x1a@\n" +
 	"\x12EntriesByTypeEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"H\n" +
+	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"\xe3\x02\n" +
+	"\bActivity\x12\x1c\n" +
+	"\tpublished\x18\x01 \x01(\x04R\tpublished\x12.\n" +
+	"\x13publish_seconds_p50\x18\x02 \x01(\x01R\x11publishSecondsP50\x12.\n" +
+	"\x13publish_seconds_p99\x18\x03 \x01(\x01R\x11publishSecondsP99\x12(\n" +
+	"\x10sync_seconds_p50\x18\x04 \x01(\x01R\x0esyncSecondsP50\x12(\n" +
+	"\x10sync_seconds_p99\x18\x05 \x01(\x01R\x0esyncSecondsP99\x12(\n" +
+	"\x10entries_per_sync\x18\x06 \x01(\x01R\x0eentriesPerSync\x12#\n" +
+	"\rauth_failures\x18\a \x01(\x04R\fauthFailures\x12\x1d\n" +
+	"\n" +
+	"limits_hit\x18\b \x01(\x04R\tlimitsHit\x12\x17\n" +
+	"\amax_lag\x18\t \x01(\x04R\x06maxLag\"H\n" +
 	"\x04Peer\x12\x18\n" +
 	"\aaddress\x18\x01 \x01(\tR\aaddress\x12\x12\n" +
 	"\x04role\x18\x02 \x01(\tR\x04role\x12\x12\n" +
@@ -686,7 +947,7 @@ func file_ctx_hub_v1_hub_proto_rawDescGZIP() []byte {
 	return file_ctx_hub_v1_hub_proto_rawDescData
 }
 
-var file_ctx_hub_v1_hub_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_ctx_hub_v1_hub_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
 var file_ctx_hub_v1_hub_proto_goTypes = []any{
 	(*PublishRequest)(nil),        // 0: ctx.hub.v1.PublishRequest
 	(*PublishResponse)(nil),       // 1: ctx.hub.v1.PublishResponse
@@ -696,32 +957,35 @@ var file_ctx_hub_v1_hub_proto_goTypes = []any{
 	(*ListenResponse)(nil),        // 5: ctx.hub.v1.ListenResponse
 	(*StatusRequest)(nil),         // 6: ctx.hub.v1.StatusRequest
 	(*StatusResponse)(nil),        // 7: ctx.hub.v1.StatusResponse
-	(*Peer)(nil),                  // 8: ctx.hub.v1.Peer
-	nil,                           // 9: ctx.hub.v1.StatusResponse.EntriesByTypeEntry
-	(*NewEntry)(nil),              // 10: ctx.hub.v1.NewEntry
-	(*Entry)(nil),                 // 11: ctx.hub.v1.Entry
-	(*timestamppb.Timestamp)(nil), // 12: google.protobuf.Timestamp
+	(*Activity)(nil),              // 8: ctx.hub.v1.Activity
+	(*Peer)(nil),                  // 9: ctx.hub.v1.Peer
+	nil,                           // 10: ctx.hub.v1.StatusResponse.EntriesByTypeEntry
+	(*NewEntry)(nil),              // 11: ctx.hub.v1.NewEntry
+	(*Entry)(nil),                 // 12: ctx.hub.v1.Entry
+	(*timestamppb.Timestamp)(nil), // 13: google.protobuf.Timestamp
 }
 var file_ctx_hub_v1_hub_proto_depIdxs = []int32{
-	10, // 0: ctx.hub.v1.PublishRequest.entries:type_name -> ctx.hub.v1.NewEntry
-	11, // 1: ctx.hub.v1.SyncResponse.entries:type_name -> ctx.hub.v1.Entry
-	11, // 2: ctx.hub.v1.ListenResponse.entries:type_name -> ctx.hub.v1.Entry
-	9,  // 3: ctx.hub.v1.StatusResponse.entries_by_type:type_name -> ctx.hub.v1.StatusResponse.EntriesByTypeEntry
-	12, // 4: ctx.hub.v1.StatusResponse.started_at:type_name -> google.protobuf.Timestamp
-	8,  // 5: ctx.hub.v1.StatusResponse.peers:type_name -> ctx.hub.v1.Peer
-	0,  // 6: ctx.hub.v1.HubService.Publish:input_type -> ctx.hub.v1.PublishRequest
-	2,  // 7: ctx.hub.v1.HubService.Sync:input_type -> ctx.hub.v1.SyncRequest
-	4,  // 8: ctx.hub.v1.HubService.Listen:input_type -> ctx.hub.v1.ListenRequest
-	6,  // 9: ctx.hub.v1.HubService.Status:input_type -> ctx.hub.v1.StatusRequest
-	1,  // 10: ctx.hub.v1.HubService.Publish:output_type -> ctx.hub.v1.PublishResponse
-	3,  // 11: ctx.hub.v1.HubService.Sync:output_type -> ctx.hub.v1.SyncResponse
-	5,  // 12: ctx.hub.v1.HubService.Listen:output_type -> ctx.hub.v1.ListenResponse
-	7,  // 13: ctx.hub.v1.HubService.Status:output_type -> ctx.hub.v1.StatusResponse
-	10, // [10:14] is the sub-list for method output_type
-	6,  // [6:10] is the sub-list for method input_type
-	6,  // [6:6] is the sub-list for extension type_name
-	6,  // [6:6] is the sub-list for extension extendee
-	0,  // [0:6] is the sub-list for field type_name
+	11, // 0: ctx.hub.v1.PublishRequest.entries:type_name -> ctx.hub.v1.NewEntry
+	12, // 1: ctx.hub.v1.SyncResponse.entries:type_name -> ctx.hub.v1.Entry
+	12, // 2: ctx.hub.v1.ListenResponse.entries:type_name -> ctx.hub.v1.Entry
+	10, // 3: ctx.hub.v1.StatusResponse.entries_by_type:type_name -> ctx.hub.v1.StatusResponse.EntriesByTypeEntry
+	13, // 4: ctx.hub.v1.StatusResponse.started_at:type_name -> google.protobuf.Timestamp
+	9,  // 5: ctx.hub.v1.StatusResponse.peers:type_name -> ctx.hub.v1.Peer
+	8,  // 6: ctx.hub.v1.StatusResponse.activity:type_name -> ctx.hub.v1.Activity
+	13, // 7: ctx.hub.v1.StatusResponse.now:type_name -> google.protobuf.Timestamp
+	0,  // 8: ctx.hub.v1.HubService.Publish:input_type -> ctx.hub.v1.PublishRequest
+	2,  // 9: ctx.hub.v1.HubService.Sync:input_type -> ctx.hub.v1.SyncRequest
+	4,  // 10: ctx.hub.v1.HubService.Listen:input_type -> ctx.hub.v1.ListenRequest
+	6,  // 11: ctx.hub.v1.HubService.Status:input_type -> ctx.hub.v1.StatusRequest
+	1,  // 12: ctx.hub.v1.HubService.Publish:output_type -> ctx.hub.v1.PublishResponse
+	3,  // 13: ctx.hub.v1.HubService.Sync:output_type -> ctx.hub.v1.SyncResponse
+	5,  // 14: ctx.hub.v1.HubService.Listen:output_type -> ctx.hub.v1.ListenResponse
+	7,  // 15: ctx.hub.v1.HubService.Status:output_type -> ctx.hub.v1.StatusResponse
+	12, // [12:16] is the sub-list for method output_type
+	8,  // [8:12] is the sub-list for method input_type
+	8,  // [8:8] is the sub-list for extension type_name
+	8,  // [8:8] is the sub-list for extension extendee
+	0,  // [0:8] is the sub-list for field type_name
 }
 
 func init() { file_ctx_hub_v1_hub_proto_init() }
@@ -736,7 +1000,7 @@ func file_ctx_hub_v1_hub_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ctx_hub_v1_hub_proto_rawDesc), len(file_ctx_hub_v1_hub_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   10,
+			NumMessages:   11,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

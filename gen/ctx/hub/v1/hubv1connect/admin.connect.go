@@ -40,6 +40,10 @@ const (
 	AdminServiceListProjectsProcedure = "/ctx.hub.v1.AdminService/ListProjects"
 	// AdminServiceRevokeProcedure is the fully-qualified name of the AdminService's Revoke RPC.
 	AdminServiceRevokeProcedure = "/ctx.hub.v1.AdminService/Revoke"
+	// AdminServiceBackupProcedure is the fully-qualified name of the AdminService's Backup RPC.
+	AdminServiceBackupProcedure = "/ctx.hub.v1.AdminService/Backup"
+	// AdminServiceRotateProcedure is the fully-qualified name of the AdminService's Rotate RPC.
+	AdminServiceRotateProcedure = "/ctx.hub.v1.AdminService/Rotate"
 )
 
 // AdminServiceClient is a client for the ctx.hub.v1.AdminService service.
@@ -52,6 +56,12 @@ type AdminServiceClient interface {
 	// Revoke makes a project's token worthless at once and ends its open streams within a second. Its
 	// entries stay. Revoking again changes nothing; an unknown name is NOT_FOUND.
 	Revoke(context.Context, *v1.RevokeRequest) (*v1.RevokeResponse, error)
+	// Backup streams a tar file of the log, the registry and the hub's identity, as they were when the call
+	// began; ctx hub restore reads it. It holds up nobody.
+	Backup(context.Context, *v1.BackupRequest) (*connect.ServerStreamForClient[v1.BackupResponse], error)
+	// Rotate seals the log so far into the data directory's archive and goes on with an empty file.
+	// Sequences go on, and what is in the archive stays readable. With nothing to seal it does nothing.
+	Rotate(context.Context, *v1.RotateRequest) (*v1.RotateResponse, error)
 }
 
 // NewAdminServiceClient constructs a client for the ctx.hub.v1.AdminService service. By default, it
@@ -84,6 +94,19 @@ func NewAdminServiceClient(httpClient connect.HTTPClient, baseURL string, opts .
 			connect.WithSchema(adminServiceMethods.ByName("Revoke")),
 			connect.WithClientOptions(opts...),
 		),
+		backup: connect.NewClient[v1.BackupRequest, v1.BackupResponse](
+			httpClient,
+			baseURL+AdminServiceBackupProcedure,
+			connect.WithSchema(adminServiceMethods.ByName("Backup")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
+		rotate: connect.NewClient[v1.RotateRequest, v1.RotateResponse](
+			httpClient,
+			baseURL+AdminServiceRotateProcedure,
+			connect.WithSchema(adminServiceMethods.ByName("Rotate")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
@@ -92,6 +115,8 @@ type adminServiceClient struct {
 	register     *connect.Client[v1.RegisterRequest, v1.RegisterResponse]
 	listProjects *connect.Client[v1.ListProjectsRequest, v1.ListProjectsResponse]
 	revoke       *connect.Client[v1.RevokeRequest, v1.RevokeResponse]
+	backup       *connect.Client[v1.BackupRequest, v1.BackupResponse]
+	rotate       *connect.Client[v1.RotateRequest, v1.RotateResponse]
 }
 
 // Register calls ctx.hub.v1.AdminService.Register.
@@ -121,6 +146,20 @@ func (c *adminServiceClient) Revoke(ctx context.Context, req *v1.RevokeRequest) 
 	return nil, err
 }
 
+// Backup calls ctx.hub.v1.AdminService.Backup.
+func (c *adminServiceClient) Backup(ctx context.Context, req *v1.BackupRequest) (*connect.ServerStreamForClient[v1.BackupResponse], error) {
+	return c.backup.CallServerStream(ctx, connect.NewRequest(req))
+}
+
+// Rotate calls ctx.hub.v1.AdminService.Rotate.
+func (c *adminServiceClient) Rotate(ctx context.Context, req *v1.RotateRequest) (*v1.RotateResponse, error) {
+	response, err := c.rotate.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // AdminServiceHandler is an implementation of the ctx.hub.v1.AdminService service.
 type AdminServiceHandler interface {
 	// Register makes a project and its client token. A name already taken is ALREADY_EXISTS, unless its
@@ -131,6 +170,12 @@ type AdminServiceHandler interface {
 	// Revoke makes a project's token worthless at once and ends its open streams within a second. Its
 	// entries stay. Revoking again changes nothing; an unknown name is NOT_FOUND.
 	Revoke(context.Context, *v1.RevokeRequest) (*v1.RevokeResponse, error)
+	// Backup streams a tar file of the log, the registry and the hub's identity, as they were when the call
+	// began; ctx hub restore reads it. It holds up nobody.
+	Backup(context.Context, *v1.BackupRequest, *connect.ServerStream[v1.BackupResponse]) error
+	// Rotate seals the log so far into the data directory's archive and goes on with an empty file.
+	// Sequences go on, and what is in the archive stays readable. With nothing to seal it does nothing.
+	Rotate(context.Context, *v1.RotateRequest) (*v1.RotateResponse, error)
 }
 
 // NewAdminServiceHandler builds an HTTP handler from the service implementation. It returns the
@@ -159,6 +204,19 @@ func NewAdminServiceHandler(svc AdminServiceHandler, opts ...connect.HandlerOpti
 		connect.WithSchema(adminServiceMethods.ByName("Revoke")),
 		connect.WithHandlerOptions(opts...),
 	)
+	adminServiceBackupHandler := connect.NewServerStreamHandlerSimple(
+		AdminServiceBackupProcedure,
+		svc.Backup,
+		connect.WithSchema(adminServiceMethods.ByName("Backup")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
+	adminServiceRotateHandler := connect.NewUnaryHandlerSimple(
+		AdminServiceRotateProcedure,
+		svc.Rotate,
+		connect.WithSchema(adminServiceMethods.ByName("Rotate")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/ctx.hub.v1.AdminService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case AdminServiceRegisterProcedure:
@@ -167,6 +225,10 @@ func NewAdminServiceHandler(svc AdminServiceHandler, opts ...connect.HandlerOpti
 			adminServiceListProjectsHandler.ServeHTTP(w, r)
 		case AdminServiceRevokeProcedure:
 			adminServiceRevokeHandler.ServeHTTP(w, r)
+		case AdminServiceBackupProcedure:
+			adminServiceBackupHandler.ServeHTTP(w, r)
+		case AdminServiceRotateProcedure:
+			adminServiceRotateHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -186,4 +248,12 @@ func (UnimplementedAdminServiceHandler) ListProjects(context.Context, *v1.ListPr
 
 func (UnimplementedAdminServiceHandler) Revoke(context.Context, *v1.RevokeRequest) (*v1.RevokeResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("ctx.hub.v1.AdminService.Revoke is not implemented"))
+}
+
+func (UnimplementedAdminServiceHandler) Backup(context.Context, *v1.BackupRequest, *connect.ServerStream[v1.BackupResponse]) error {
+	return connect.NewError(connect.CodeUnimplemented, errors.New("ctx.hub.v1.AdminService.Backup is not implemented"))
+}
+
+func (UnimplementedAdminServiceHandler) Rotate(context.Context, *v1.RotateRequest) (*v1.RotateResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("ctx.hub.v1.AdminService.Rotate is not implemented"))
 }
