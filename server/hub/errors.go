@@ -26,6 +26,8 @@ var (
 	ErrClosed = errors.New("hub is shutting down")
 	// ErrPastHead: a cursor beyond the last entry, so that reader and log do not belong together.
 	ErrPastHead = errors.New("cursor is beyond the end of the log")
+	// ErrArchived: a cursor before the oldest entry that is still there.
+	ErrArchived = errors.New("no longer in the archive")
 	// ErrDamaged: bytes on disk are not what was written.
 	ErrDamaged = errors.New("damaged")
 )

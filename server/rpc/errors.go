@@ -30,6 +30,7 @@ var codes = []struct {
 	{hub.ErrNameTaken, connect.CodeAlreadyExists},
 	{hub.ErrNoProject, connect.CodeNotFound},
 	{hub.ErrPastHead, connect.CodeOutOfRange},
+	{hub.ErrArchived, connect.CodeFailedPrecondition},
 	{hub.ErrUnavailable, connect.CodeUnavailable},
 	{hub.ErrPoisoned, connect.CodeUnavailable},
 	{hub.ErrClosed, connect.CodeUnavailable},

@@ -70,6 +70,16 @@ func (f *faulty) change(kind string) error {
 	return nil
 }
 
+func (f *faulty) read() error {
+	f.mu.Lock()
+	reads := f.only == "read"
+	f.mu.Unlock()
+	if !reads {
+		return nil
+	}
+	return f.change("read")
+}
+
 func (f *faulty) Open(name string, flag int) (file, error) {
 	if flag&os.O_TRUNC != 0 {
 		if err := f.change("create"); err != nil {
@@ -85,6 +95,20 @@ func (f *faulty) Rename(from, to string) error {
 		return err
 	}
 	return f.disk.Rename(from, to)
+}
+
+func (f *faulty) Mkdir(name string) error {
+	if err := f.change("mkdir"); err != nil {
+		return err
+	}
+	return f.disk.Mkdir(name)
+}
+
+func (f *faulty) Remove(name string) error {
+	if err := f.change("remove"); err != nil {
+		return err
+	}
+	return f.disk.Remove(name)
 }
 
 func (f *faulty) SyncDir(dir string) error {
@@ -105,6 +129,14 @@ func (f faultyFile) WriteAt(p []byte, at int64) (int, error) {
 		return n, err
 	}
 	return f.file.WriteAt(p, at)
+}
+
+// ReadAt fails only where reads are what is to fail.
+func (f faultyFile) ReadAt(p []byte, at int64) (int, error) {
+	if err := f.f.read(); err != nil {
+		return 0, err
+	}
+	return f.file.ReadAt(p, at)
 }
 
 func (f faultyFile) Truncate(size int64) error {

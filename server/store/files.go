@@ -18,6 +18,8 @@ const (
 type files interface {
 	Open(name string, flag int) (file, error) // made with fileMode
 	Rename(from, to string) error
+	Mkdir(name string) error // with dirMode; one that is there is good
+	Remove(name string) error
 	SyncDir(dir string) error
 	Free(dir string) (uint64, error) // bytes
 }
@@ -43,6 +45,15 @@ func (disk) Open(name string, flag int) (file, error) {
 
 func (disk) Rename(from, to string) error { return os.Rename(from, to) }
 
+func (disk) Remove(name string) error { return os.Remove(name) }
+
+func (disk) Mkdir(name string) error {
+	if err := os.Mkdir(name, dirMode); !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return nil
+}
+
 func (disk) SyncDir(dir string) error { return syncDir(dir) }
 
 func (disk) Free(dir string) (uint64, error) { return DiskFree(dir) }
@@ -59,10 +70,13 @@ func (f diskFile) Size() (int64, error) {
 	return info.Size(), nil
 }
 
+// newSuffix marks a file that is not whole yet, or does not have its place yet.
+const newSuffix = ".new"
+
 // writeWhole replaces a file so that a reader, or a start after a crash, finds the old or the new one, never a
 // part. It returns when the new one is on stable storage.
 func writeWhole(d files, name string, data []byte) (err error) {
-	temporary := name + ".new"
+	temporary := name + newSuffix
 	f, err := d.Open(temporary, os.O_RDWR|os.O_CREATE|os.O_TRUNC)
 	if err != nil {
 		return err

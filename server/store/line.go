@@ -26,6 +26,8 @@ const lineStart = `{"sequence":`
 
 type sum [sha256.Size]byte
 
+var noSum sum // before the first line
+
 func (s sum) String() string { return hex.EncodeToString(s[:]) }
 
 // group is the range of sequences that were committed together.
@@ -111,7 +113,22 @@ var errSyntax = errors.New("not a line of a hub's log")
 
 // splitLine takes a line apart, without its newline. It does not check the sum.
 func splitLine(line []byte) (span, error) {
-	var s span
+	s, rest, err := splitBody(line)
+	if err != nil {
+		return span{}, err
+	}
+	p := parser{line: rest}
+	p.literal(`,"sum":"`)
+	p.sum(&s.sum)
+	p.literal(`"}`)
+	if p.bad || p.at != len(rest) {
+		return span{}, errSyntax
+	}
+	return s, nil
+}
+
+// splitBody takes apart what a line's sum covers, and returns the rest.
+func splitBody(line []byte) (s span, rest []byte, err error) {
 	p := parser{line: line}
 	p.literal(lineStart)
 	s.sequence = p.number()
@@ -137,20 +154,19 @@ func splitLine(line []byte) (span, error) {
 		s.commit.last = p.number()
 		p.literal(`]`)
 	}
-	sumStart := p.at
-	p.literal(`,"sum":"`)
-	p.sum(&s.sum)
-	p.literal(`"}`)
-	if p.bad || p.at != len(line) || s.sequence < s.commit.first || s.sequence > s.commit.last {
-		return span{}, errSyntax
+	if p.bad || s.sequence < s.commit.first || s.sequence > s.commit.last {
+		return span{}, nil, errSyntax
 	}
-	s.head, s.tail = line[:contentStart], line[contentEnd:sumStart]
-	return s, nil
+	s.head, s.tail = line[:contentStart], line[contentEnd:p.at]
+	return s, line[p.at:], nil
 }
 
 // chained says whether the line is, bit for bit, what was written behind the line with the sum prior.
-func (s *span) chained(prior sum) bool {
-	return chain(prior, sha256.Sum256(s.content), s.head, s.tail) == s.sum
+func (s *span) chained(prior sum) bool { return s.sumBehind(prior) == s.sum }
+
+// sumBehind is the sum that the line has if it was written behind the line with the sum prior.
+func (s *span) sumBehind(prior sum) sum {
+	return chain(prior, sha256.Sum256(s.content), s.head, s.tail)
 }
 
 // entry decodes the span. It unescapes in the line's own bytes: the line is the entry's from then on, and span and

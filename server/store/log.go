@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -25,23 +24,23 @@ const (
 	maxYields     = 16
 )
 
-// log is entries.jsonl: appended to by one goroutine, read by anyone.
+// log is entries.jsonl and what was sealed of it: appended to by one goroutine, read by anyone.
 type log struct {
 	files   files
 	options Options
-	name    string
-	file    file
-	mark  *watermark
+	dir     string
+	mark    *watermark
 
 	calls   chan *call
+	seals   chan *seal
 	closing chan struct{}
 	done    chan struct{}
 	trouble atomic.Pointer[trouble] // nil while entries are taken
 
-	mu     sync.RWMutex // guards what follows; the committer alone changes it, and last of all its work
-	index  *index
-	size   int64 // bytes up to the watermark
-	recent recent
+	mu       sync.RWMutex // guards what follows; the committer alone changes it, and last of all its work
+	index    *index
+	segments []*segment // the last one is appended to, and ends at the watermark
+	recent   recent
 
 	prior sum    // the committer's: the last line's sum
 	buf   []byte // the committer's
@@ -62,21 +61,20 @@ type call struct {
 	done      chan struct{}
 }
 
-// openLog reads and checks the whole log, cuts a torn tail, and starts to take entries. The returned sentence
-// says what was cut, if anything was.
-func openLog(d files, name string, o Options, known claim) (*log, string, error) {
-	f, err := d.Open(name, os.O_RDWR|os.O_CREATE)
-	if err != nil {
-		return nil, "", err
+// openLog reads and checks the whole log, cuts a torn tail, and starts to take entries. The notes say what was cut,
+// and which files of the archive are of no use.
+func openLog(d files, dir string, o Options, known claim) (*log, []string, error) {
+	l := &log{
+		files: d, options: o, dir: dir,
+		calls: make(chan *call), seals: make(chan *seal), closing: make(chan struct{}), done: make(chan struct{}),
 	}
-	l := &log{files: d, options: o, name: name, file: f, calls: make(chan *call), closing: make(chan struct{}), done: make(chan struct{})}
-	report, err := l.recover(known)
+	notes, err := l.recover(known)
 	if err != nil {
-		return nil, "", errors.Join(err, f.Close())
+		return nil, nil, errors.Join(err, l.closeFiles())
 	}
 	l.mark = newWatermark(l.index.head())
 	go l.run()
-	return l, report, nil
+	return l, notes, nil
 }
 
 // append makes entries durable, all or none. See hub.Writer.
@@ -108,6 +106,9 @@ func (l *log) run() {
 			for _, c := range calls {
 				close(c.done)
 			}
+		case r := <-l.seals:
+			l.seal(r)
+			close(r.done)
 		case <-l.closing:
 			return
 		}
@@ -160,12 +161,12 @@ func (l *log) commit(calls []*call) {
 	if len(fresh) == 0 {
 		return
 	}
-	first := l.index.head() + 1
+	active, first := l.active(), l.index.head()+1
 	g := group{first, first + uint64(len(fresh)) - 1}
 	offsets, sums := make([]int64, len(fresh)), make([]sum, len(fresh))
 	buf, prior := l.buf[:0], l.prior
 	for i, p := range fresh {
-		offsets[i] = l.size + int64(len(buf))
+		offsets[i] = active.size + int64(len(buf))
 		p.entry.Sequence = first + uint64(i)
 		buf, prior = appendLine(buf, p, p.entry.Sequence, g, prior)
 		sums[i] = prior
@@ -185,7 +186,8 @@ func (l *log) commit(calls []*call) {
 		l.index.add(offsets[i], p.entry.ID, p.entry.Type)
 		l.recent.add(p.entry, sums[i])
 	}
-	l.size += int64(len(buf))
+	active.size += int64(len(buf))
+	active.head = g.last
 	l.mu.Unlock()
 	l.mark.advance(g.last)
 	if l.options.OnCommit != nil {
@@ -201,8 +203,9 @@ func (l *log) write(buf []byte) (time.Duration, error) {
 		l.trouble.Store(&trouble{err, false})
 		return 0, fmt.Errorf("%w: %w", hub.ErrUnavailable, err)
 	}
-	if _, err := l.file.WriteAt(buf, l.size); err != nil {
-		if undo := l.file.Truncate(l.size); undo != nil {
+	active := l.active()
+	if _, err := active.file.WriteAt(buf, active.size); err != nil {
+		if undo := active.file.Truncate(active.size); undo != nil {
 			l.trouble.Store(&trouble{errors.Join(err, undo), true})
 			return 0, fmt.Errorf("%w: %w", hub.ErrPoisoned, withoutPath(err))
 		}
@@ -210,10 +213,10 @@ func (l *log) write(buf []byte) (time.Duration, error) {
 		return 0, fmt.Errorf("%w: %w", hub.ErrUnavailable, withoutPath(err))
 	}
 	begin := time.Now()
-	if err := l.file.Sync(); err != nil {
+	if err := active.file.Sync(); err != nil {
 		// What was written may never reach the disk, though the kernel now calls it clean. Left behind the log, a
 		// restart would read it from memory and take it for durable.
-		err = errors.Join(err, l.file.Truncate(l.size))
+		err = errors.Join(err, active.file.Truncate(active.size))
 		l.trouble.Store(&trouble{err, true})
 		return 0, fmt.Errorf("%w: %w", hub.ErrPoisoned, withoutPath(err))
 	}
@@ -228,7 +231,7 @@ func (l *log) mayGrow(bytes int) error {
 	if l.options.Reserve == 0 {
 		return nil
 	}
-	free, err := l.files.Free(filepath.Dir(l.name))
+	free, err := l.files.Free(l.dir)
 	if err == nil && free < l.options.Reserve+uint64(bytes) { //nolint:gosec // a length
 		return fmt.Errorf("%w: %d MiB are free, and %d MiB are kept in reserve", errReserve, free>>20, l.options.Reserve>>20)
 	}
@@ -316,4 +319,12 @@ func sameOrTaken(stored, e *hub.Entry) error {
 func (l *log) stop() {
 	close(l.closing)
 	<-l.done
+}
+
+func (l *log) closeFiles() error {
+	var errs []error
+	for _, s := range l.segments {
+		errs = append(errs, s.file.Close())
+	}
+	return errors.Join(errs...)
 }

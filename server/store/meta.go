@@ -36,24 +36,46 @@ func readMeta(dir string) (meta, claim, error) {
 	name := filepath.Join(dir, metaName)
 	data, err := os.ReadFile(name)
 	if errors.Is(err, fs.ErrNotExist) {
-		return meta{Format: format, HubID: hub.NewHexID(), CreatedAt: time.Now().UTC()}, claim{}, nil
+		return newMeta(), claim{}, nil
 	}
 	if err != nil {
 		return meta{}, claim{}, err
 	}
+	m, known, err := parseMeta(data)
+	if err != nil {
+		return meta{}, claim{}, fmt.Errorf("%s: %w", dir, err)
+	}
+	return m, known, nil
+}
+
+func newMeta() meta { return meta{Format: format, HubID: hub.NewHexID(), CreatedAt: time.Now().UTC()} }
+
+// at is the meta with the claim that the log is durable up to a line.
+func (m meta) at(head uint64, s sum) meta {
+	m.Head, m.Sum = head, ""
+	if head > 0 {
+		m.Sum = s.String()
+	}
+	return m
+}
+
+func (m meta) encode() ([]byte, error) {
+	data, err := json.MarshalIndent(m, "", "  ")
+	return append(data, '\n'), err
+}
+
+// parseMeta refuses what no hub of this format has written.
+func parseMeta(data []byte) (meta, claim, error) {
 	var m meta
 	if err := json.Unmarshal(data, &m); err != nil {
-		return meta{}, claim{}, fmt.Errorf("%w: %s: %w", hub.ErrDamaged, name, err)
+		return meta{}, claim{}, fmt.Errorf("%w: %s: %w", hub.ErrDamaged, metaName, err)
 	}
-	switch {
-	case m.Format > format:
-		return meta{}, claim{}, fmt.Errorf("%w: %s has format %d, this program reads up to %d", ErrNewerFormat, dir, m.Format, format)
-	case m.Format < format:
-		return meta{}, claim{}, fmt.Errorf("%w: %s was written by ctx 0.8 or earlier, which this version does not read", ErrOlderFormat, dir)
+	if m.Format > format {
+		return meta{}, claim{}, fmt.Errorf("%w: it has format %d, this program reads up to %d", ErrNewerFormat, m.Format, format)
 	}
 	known := claim{head: m.Head}
 	if n, err := hex.Decode(known.sum[:], []byte(m.Sum)); m.Head > 0 && (err != nil || n != len(known.sum)) || m.HubID == "" {
-		return meta{}, claim{}, fmt.Errorf("%w: %s: its sum or hub_id is not as written", hub.ErrDamaged, name)
+		return meta{}, claim{}, fmt.Errorf("%w: %s: its sum or hub_id is not as written", hub.ErrDamaged, metaName)
 	}
 	return m, known, nil
 }
@@ -72,13 +94,13 @@ func (s *Store) writeMeta() error {
 		if err != nil {
 			return err
 		}
-		m.Head, m.Sum = head, last.String()
+		m = m.at(head, last)
 	}
-	data, err := json.MarshalIndent(m, "", "  ")
+	data, err := m.encode()
 	if err != nil {
 		return err
 	}
-	if err := writeWhole(s.files, filepath.Join(s.dir, metaName), append(data, '\n')); err != nil {
+	if err := writeWhole(s.files, filepath.Join(s.dir, metaName), data); err != nil {
 		return err
 	}
 	s.meta, s.metaWritten = m, true

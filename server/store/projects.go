@@ -54,23 +54,47 @@ func openProjects(d files, name string) (*projects, error) {
 	if err != nil {
 		return nil, err
 	}
+	all, err := parseProjects(data)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w; put it back from a copy, or see what can be kept: ctx hub repair --dry-run", name, err)
+	}
+	p.set(all)
+	return p, nil
+}
+
+func parseProjects(data []byte) (map[string]hub.Project, error) {
 	var f projectsFile
 	if err := json.Unmarshal(data, &f); err != nil {
-		return nil, fmt.Errorf("%w: %s: %w; put it back from a copy", hub.ErrDamaged, name, err)
+		return nil, fmt.Errorf("%w: %w", hub.ErrDamaged, err)
 	}
 	all := make(map[string]hub.Project, len(f.Projects))
 	for _, line := range f.Projects {
 		project := hub.Project{ID: line.ID, Name: line.Name, Created: line.CreatedAt}
 		if n, err := hex.Decode(project.Token[:], []byte(line.Token)); err != nil || n != len(project.Token) {
-			return nil, fmt.Errorf("%w: %s: the token_sha256 of %q is not 64 hex digits; put it back from a copy", hub.ErrDamaged, name, line.Name)
+			return nil, fmt.Errorf("%w: the token_sha256 of %q is not 64 hex digits", hub.ErrDamaged, line.Name)
 		}
 		if line.RevokedAt != nil {
 			project.Revoked = *line.RevokedAt
 		}
+		if _, twice := all[line.Name]; twice {
+			return nil, fmt.Errorf("%w: %q is there twice", hub.ErrDamaged, line.Name)
+		}
 		all[line.Name] = project
 	}
-	p.set(all)
-	return p, nil
+	return all, nil
+}
+
+func encodeProjects(all map[string]hub.Project) ([]byte, error) {
+	var f projectsFile
+	for _, x := range sorted(all) {
+		line := projectLine{ID: x.ID, Name: x.Name, Token: hex.EncodeToString(x.Token[:]), CreatedAt: x.Created}
+		if !x.Active() {
+			line.RevokedAt = &x.Revoked
+		}
+		f.Projects = append(f.Projects, line)
+	}
+	data, err := json.MarshalIndent(f, "", "  ")
+	return append(data, '\n'), err
 }
 
 // set replaces what is known. The maps are never changed after that.
@@ -93,19 +117,11 @@ func (p *projects) put(project hub.Project) error {
 	all := make(map[string]hub.Project, len(p.byName)+1)
 	maps.Copy(all, p.byName)
 	all[project.Name] = project
-	var f projectsFile
-	for _, x := range sorted(all) {
-		line := projectLine{ID: x.ID, Name: x.Name, Token: hex.EncodeToString(x.Token[:]), CreatedAt: x.Created}
-		if !x.Active() {
-			line.RevokedAt = &x.Revoked
-		}
-		f.Projects = append(f.Projects, line)
-	}
-	data, err := json.MarshalIndent(f, "", "  ")
+	data, err := encodeProjects(all)
 	if err != nil {
 		return err
 	}
-	if err := writeWhole(p.files, p.name, append(data, '\n')); err != nil {
+	if err := writeWhole(p.files, p.name, data); err != nil {
 		return fmt.Errorf("%w: %w", hub.ErrUnavailable, withoutPath(err))
 	}
 	p.set(all)

@@ -64,13 +64,13 @@ func (l *log) read(after, until uint64, types TypeSet) (Batch, error) {
 	if b, ok := l.readRecent(after, until, types); ok {
 		return b, nil
 	}
-	start, end, last := l.extent(after, until)
+	in, start, end, last := l.extent(after, until)
 	if last == after {
 		return l.nothing(after)
 	}
 	buf := make([]byte, end-start)
-	if _, err := l.file.ReadAt(buf, start); err != nil && !errors.Is(err, io.EOF) {
-		return Batch{}, fmt.Errorf("read %s at byte %d: %w", l.name, start, err)
+	if _, err := in.file.ReadAt(buf, start); err != nil && !errors.Is(err, io.EOF) {
+		return Batch{}, fmt.Errorf("read %s at byte %d: %w", in.name, start, err)
 	}
 	b := Batch{Cursor: last}
 	if types == AllTypes {
@@ -80,7 +80,7 @@ func (l *log) read(after, until uint64, types TypeSet) (Batch, error) {
 	if after > 0 {
 		b.AfterSum = string(buf[:priorText])
 		if _, err := hex.Decode(prior[:], buf[:priorText]); err != nil {
-			return Batch{}, l.damaged(after, start)
+			return Batch{}, in.damaged(after, start)
 		}
 		buf, start = buf[priorSize:], start+priorSize
 	}
@@ -88,13 +88,13 @@ func (l *log) read(after, until uint64, types TypeSet) (Batch, error) {
 		n := bytes.IndexByte(buf, '\n') + 1
 		s, err := splitLine(buf[:max(n-1, 0)])
 		if err != nil || s.sequence != sequence || !s.chained(prior) {
-			return Batch{}, l.damaged(sequence, start)
+			return Batch{}, in.damaged(sequence, start)
 		}
 		prior = s.sum
 		if types.has(typeOf(s.typ)) {
 			e, err := s.entry()
 			if err != nil {
-				return Batch{}, l.damaged(sequence, start)
+				return Batch{}, in.damaged(sequence, start)
 			}
 			b.Entries = append(b.Entries, e)
 		}
@@ -122,49 +122,43 @@ const (
 	priorSize = int64(len(`"}`+"\n") + priorText)
 )
 
-// extent chooses what to read: from the sum before the first line to the end of the last.
-func (l *log) extent(after, until uint64) (start, end int64, last uint64) {
+// extent chooses what to read, in one segment: from the sum before the first line to the end of the last.
+func (l *log) extent(after, until uint64) (in segment, start, end int64, last uint64) {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
-	offset := func(sequence uint64) int64 { // of the line behind sequence
-		if sequence == l.index.head() {
-			return l.size
-		}
-		return l.index.offsets[sequence]
-	}
 	until = min(until, l.index.head())
 	if after >= until {
-		return 0, 0, after
+		return segment{}, 0, 0, after
 	}
-	start = offset(after)
-	for last = after + 1; last < until && last-after < batchEntries && offset(last+1)-start <= batchBytes; {
+	s := l.segmentOf(after + 1)
+	until = min(until, s.head)
+	start = l.index.offset(after + 1)
+	for last = after + 1; last < until && last-after < batchEntries && l.endOf(s, last+1)-start <= batchBytes; {
 		last++
 	}
-	end = offset(last)
+	end = l.endOf(s, last)
 	if after > 0 {
 		start -= priorSize
 	}
-	return start, end, last
+	return *s, start, end, last
 }
 
-// sumAt reads the sum of the line of a durable sequence.
+// sumAt reads the sum of the line of a durable sequence, or of the one before the oldest.
 func (l *log) sumAt(sequence uint64) (s sum, err error) {
 	l.mu.RLock()
-	end := l.size
-	if sequence < l.index.head() {
-		end = l.index.offsets[sequence]
-	}
+	in := *l.segmentOf(max(sequence, l.index.base+1))
+	end := l.endOf(&in, sequence)
 	l.mu.RUnlock()
 	text := make([]byte, priorText)
-	if _, err := l.file.ReadAt(text, end-priorSize); err != nil {
-		return s, fmt.Errorf("read %s at byte %d: %w", l.name, end-priorSize, err)
+	if _, err := in.file.ReadAt(text, end-priorSize); err != nil {
+		return s, fmt.Errorf("read %s at byte %d: %w", in.name, end-priorSize, err)
 	}
 	_, err = hex.Decode(s[:], text)
 	return s, err
 }
 
-func (l *log) damaged(sequence uint64, offset int64) error {
-	return fmt.Errorf("%s is %w at byte %d (sequence %d): it is not what was written there", filepath.Base(l.name), hub.ErrDamaged, offset, sequence)
+func (s *segment) damaged(sequence uint64, offset int64) error {
+	return fmt.Errorf("%s is %w at byte %d (sequence %d): it is not what was written there", filepath.Base(s.name), hub.ErrDamaged, offset, sequence)
 }
 
 // Bounds of the cache.

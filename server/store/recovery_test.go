@@ -29,7 +29,7 @@ func writeLog(t *testing.T, commits ...int) (log []byte, ends []int) {
 		if _, err := s.Append(t.Context(), batch); err != nil {
 			t.Fatal(err)
 		}
-		ends = append(ends, int(s.log.size))
+		ends = append(ends, int(s.log.active().size))
 	}
 	mustClose(t, s)
 	log, err := os.ReadFile(filepath.Join(dir, logName))

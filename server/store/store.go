@@ -19,13 +19,14 @@ import (
 
 // Names in a data directory.
 const (
-	logName      = "entries.jsonl"
+	logName      = "entries.jsonl" // and archiveName
 	metaName     = "meta.json"
 	projectsName = "projects.json"
 	tokenName    = "admin.token"
 	lockName     = "hub.lock"
 
-	daemonLogName = "hub.log" // the command's
+	daemonLogName = "hub.log"    // the command's
+	lostAndFound  = "lost+found" // a file system's
 )
 
 // Names of the files that tell about the process that has a data directory open. A server writes them; Open removes
@@ -86,16 +87,9 @@ func open(dir string, o Options, d files) (s *Store, err error) {
 	if err != nil {
 		return nil, err
 	}
-	lock := flock.New(filepath.Join(dir, lockName), flock.SetPermissions(fileMode))
-	// A look by InUse holds the lock for a moment, which must not pass for another hub.
-	patience, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
-	defer cancel()
-	locked, err := lock.TryLockContext(patience, 20*time.Millisecond)
-	if err != nil && !errors.Is(err, context.DeadlineExceeded) {
-		return nil, fmt.Errorf("%w: %w", ErrDataDir, err)
-	}
-	if !locked {
-		return nil, fmt.Errorf("%w: %s", ErrInUse, dir)
+	lock, err := lockDir(dir)
+	if err != nil {
+		return nil, err
 	}
 	defer func() {
 		if err != nil {
@@ -108,6 +102,13 @@ func open(dir string, o Options, d files) (s *Store, err error) {
 		}
 	}
 	s = &Store{dir: dir, files: d, lock: lock, Notes: notes, metaDone: make(chan struct{}), closing: make(chan struct{})}
+	for _, step := range []func(files, string) ([]string, error){finishSwap, upgrade} {
+		notes, err := step(d, dir)
+		if err != nil {
+			return nil, err
+		}
+		s.Notes = append(s.Notes, notes...)
+	}
 	m, known, err := readMeta(dir)
 	if err != nil {
 		return nil, err
@@ -116,19 +117,32 @@ func open(dir string, o Options, d files) (s *Store, err error) {
 	if s.projects, err = openProjects(d, filepath.Join(dir, projectsName)); err != nil {
 		return nil, err
 	}
-	var report string
-	if s.log, report, err = openLog(d, filepath.Join(dir, logName), o, known); err != nil {
+	if s.log, notes, err = openLog(d, dir, o, known); err != nil {
 		return nil, err
 	}
-	if report != "" {
-		s.Notes = append(s.Notes, report)
-	}
+	s.Notes = append(s.Notes, notes...)
 	if err = errors.Join(s.writeMeta(), d.SyncDir(dir)); err != nil {
 		s.log.stop()
-		return nil, errors.Join(err, s.log.file.Close())
+		return nil, errors.Join(err, s.log.closeFiles())
 	}
 	go s.keepMeta()
 	return s, nil
+}
+
+// lockDir makes this process the one that works on a data directory.
+func lockDir(dir string) (*flock.Flock, error) {
+	lock := flock.New(filepath.Join(dir, lockName), flock.SetPermissions(fileMode))
+	// A look by InUse holds the lock for a moment, which must not pass for another hub.
+	patience, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
+	defer cancel()
+	locked, err := lock.TryLockContext(patience, 20*time.Millisecond)
+	if err != nil && !errors.Is(err, context.DeadlineExceeded) {
+		return nil, fmt.Errorf("%w: %w", ErrDataDir, err)
+	}
+	if !locked {
+		return nil, fmt.Errorf("%w: %s", ErrInUse, dir)
+	}
+	return lock, nil
 }
 
 // prepareDir makes the directory, or closes one that is a hub's already to everyone but its owner. One that
@@ -144,9 +158,9 @@ func prepareDir(dir string) (notes []string, err error) {
 	ours, others := false, false
 	for _, n := range names {
 		switch n.Name() {
-		case metaName, logName, lockName:
+		case metaName, logName, lockName, archiveName, oldClientsName:
 			ours = true
-		case daemonLogName, "lost+found": // what a daemon writes before it opens the store, and a fresh file system has
+		case daemonLogName, lostAndFound: // what a daemon writes before it opens the store, and a fresh file system has
 		default:
 			others = true
 		}
@@ -154,26 +168,30 @@ func prepareDir(dir string) (notes []string, err error) {
 	if others && !ours {
 		return nil, fmt.Errorf("%w: %s has files in it, but none of a hub", ErrDataDir, dir)
 	}
-	closed, err := closeToOthers(dir, dirMode)
-	if err != nil {
-		return nil, err
-	}
-	if closed != "" {
-		notes = append(notes, closed)
-	}
-	for _, n := range names {
-		if !n.Type().IsRegular() {
-			continue
+	return closeAll(dir)
+}
+
+// closeAll closes a directory and all that is in it to everyone but its owner.
+func closeAll(dir string) (notes []string, err error) {
+	err = filepath.WalkDir(dir, func(name string, entry fs.DirEntry, err error) error {
+		mode := fileMode
+		switch {
+		case err != nil:
+			return err
+		case entry.IsDir() && entry.Name() == lostAndFound:
+			return fs.SkipDir
+		case entry.IsDir():
+			mode = dirMode
+		case !entry.Type().IsRegular():
+			return nil
 		}
-		closed, err := closeToOthers(filepath.Join(dir, n.Name()), fileMode)
-		if err != nil {
-			return nil, err
-		}
+		closed, err := closeToOthers(name, mode)
 		if closed != "" {
 			notes = append(notes, closed)
 		}
-	}
-	return notes, nil
+		return err
+	})
+	return notes, err
 }
 
 // makeDir makes dir and what it lies in, and makes their names durable.
@@ -200,7 +218,24 @@ func (s *Store) Read(after, until uint64, types TypeSet) (Batch, error) {
 	if head, _ := s.Head(); after > head {
 		return Batch{}, hub.Refuse(hub.ErrPastHead, "the cursor %d is beyond the last entry, %d: this reader and this hub do not belong together", after, head)
 	}
+	if oldest := s.Oldest(); after+1 < oldest {
+		return Batch{}, hub.Refuse(hub.ErrArchived, "entries up to %d were taken out of this hub's archive, and the reader is at %d: have them put back, or go on without them", oldest-1, after)
+	}
 	return s.log.read(after, until, types)
+}
+
+// Oldest is the sequence of the oldest entry that can be read: 1, unless archives were taken away.
+func (s *Store) Oldest() uint64 { return s.log.index.base + 1 } // the base never changes
+
+// LogBytes is the size of the log, the archive included.
+func (s *Store) LogBytes() uint64 {
+	s.log.mu.RLock()
+	defer s.log.mu.RUnlock()
+	var total int64
+	for _, segment := range s.log.segments {
+		total += segment.size
+	}
+	return uint64(total) //nolint:gosec // sizes
 }
 
 // Append implements hub.Writer.
@@ -240,7 +275,7 @@ func (s *Store) Close() error {
 	close(s.closing)
 	<-s.metaDone
 	s.log.stop()
-	return errors.Join(s.writeMeta(), s.log.file.Close(), s.lock.Unlock())
+	return errors.Join(s.writeMeta(), s.log.closeFiles(), s.lock.Unlock())
 }
 
 // AdminToken returns the admin's token and makes it on the first run, which fresh tells.
