@@ -15,9 +15,12 @@ import (
 	"ctxhub/server/hub"
 )
 
-// A backup is a tar file of a data directory as it was at one moment: a manifest, then the files that it lists, in
-// its order. Unpacked, it is a data directory. The admin token is not in it.
-const manifestName = "backup.json"
+// A backup is a tar file of a data directory as it was at one moment: a manifest, the manifest's hash, then the files
+// that it lists, in its order. Unpacked, it is a data directory. The admin token is not in it.
+const (
+	manifestName = "backup.json"
+	hashName     = manifestName + ".sha256" // as sha256sum writes it
+)
 
 // Manifest says what a backup holds. The log's files are checked by their chain, whose last sum is Sum; the others by
 // their hashes.
@@ -115,7 +118,7 @@ const (
 // Size is the length of the backup in bytes.
 func (s *Snapshot) Size() int64 {
 	size := int64(tarEnd)
-	for _, n := range append([]ManifestFile{{Bytes: int64(len(s.manifest))}}, s.files...) {
+	for _, n := range append([]ManifestFile{{Bytes: int64(len(s.manifest))}, {Bytes: int64(len(hashLine(s.manifest)))}}, s.files...) {
 		size += tarBlock + (n.Bytes+tarBlock-1)/tarBlock*tarBlock
 	}
 	return size
@@ -125,8 +128,13 @@ func (s *Snapshot) Size() int64 {
 func (s *Snapshot) WriteTo(w io.Writer) (int64, error) {
 	counted := &counter{w: w}
 	out := tar.NewWriter(counted)
-	if err := s.add(out, manifestName, int64(len(s.manifest)), bytes.NewReader(s.manifest)); err != nil {
-		return counted.n, err
+	for _, f := range []struct {
+		name string
+		text []byte
+	}{{manifestName, s.manifest}, {hashName, hashLine(s.manifest)}} {
+		if err := s.add(out, f.name, int64(len(f.text)), bytes.NewReader(f.text)); err != nil {
+			return counted.n, err
+		}
 	}
 	for i, f := range s.files {
 		if err := s.add(out, f.Name, f.Bytes, s.sources[i]); err != nil {
@@ -134,6 +142,10 @@ func (s *Snapshot) WriteTo(w io.Writer) (int64, error) {
 		}
 	}
 	return counted.n, out.Close()
+}
+
+func hashLine(manifest []byte) []byte {
+	return fmt.Appendf(nil, "%x  %s\n", sha256.Sum256(manifest), manifestName)
 }
 
 func (s *Snapshot) add(out *tar.Writer, name string, size int64, from io.ReaderAt) error {
@@ -207,13 +219,16 @@ func (*backupReader) damaged(format string, args ...any) error {
 }
 
 func (b *backupReader) readManifest() error {
-	header, err := b.in.Next()
-	if err != nil || header.Name != manifestName || header.Size > copyBytes {
-		return b.damaged("it does not begin like one (is this a file of ctx hub backup?)")
-	}
-	text, err := io.ReadAll(b.in)
+	text, err := b.head(manifestName)
 	if err != nil {
-		return b.damaged("its first part cannot be read: %v", err)
+		return err
+	}
+	hash, err := b.head(hashName)
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(hash, hashLine(text)) {
+		return b.damaged("%s is not what was written", manifestName)
 	}
 	if err := json.Unmarshal(text, &b.manifest); err != nil {
 		return b.damaged("%s: %v", manifestName, err)
@@ -222,6 +237,19 @@ func (b *backupReader) readManifest() error {
 		return fmt.Errorf("%w: the backup has format %d, this program reads up to %d", ErrNewerFormat, b.manifest.Format, format)
 	}
 	return nil
+}
+
+// head reads one of the two files that a backup begins with.
+func (b *backupReader) head(name string) ([]byte, error) {
+	header, err := b.in.Next()
+	if err != nil || header.Name != name || header.Size > copyBytes {
+		return nil, b.damaged("it does not begin like one (is this a file of ctx hub backup?)")
+	}
+	text, err := io.ReadAll(b.in)
+	if err != nil {
+		return nil, b.damaged("%s: %v", name, err)
+	}
+	return text, nil
 }
 
 // readFile reads the next file, which must be the one that the manifest lists.
