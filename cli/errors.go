@@ -66,10 +66,10 @@ var known = []struct {
 	{server.ErrNotRunning, exitUnreachable, "ctx hub start --daemon"},
 	{server.ErrPortTaken, exitConflict, "choose another port: ctx hub start --port 9901"},
 	{server.ErrInUse, exitConflict, "ctx hub status; to end it: ctx hub stop"},
-	{server.ErrDamaged, exitError, "keep a copy of the data directory, then restore its files from a backup; an empty hub elsewhere: ctx hub start --data-dir OTHER"},
+	{server.ErrDamaged, exitError, "go back to a backup: ctx hub restore FILE --force; or see what can be kept: ctx hub repair --dry-run"},
 	{server.ErrDataDir, exitError, "ctx hub start --data-dir DIRECTORY, with one that you may write to"},
 	{server.ErrNewerFormat, exitError, "install the newer ctx; this one is: ctx version"},
-	{server.ErrOlderFormat, exitError, "start with an empty directory: ctx hub start --data-dir OTHER"},
+	{server.ErrOlderFormat, exitError, "ctx hub start"},
 	{server.ErrBadConfig, exitUsage, "ctx hub start --help"},
 }
 

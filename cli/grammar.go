@@ -5,9 +5,14 @@ import "github.com/alecthomas/kong"
 // grammar is all that can be typed.
 type grammar struct {
 	Hub struct {
-		Start   hubStart  `cmd:"" help:"Start a hub on this machine."`
-		Stop    hubStop   `cmd:"" help:"Drain and stop the hub that runs on this machine."`
-		Status  hubStatus `cmd:"" help:"Show how a hub is."`
+		Start   hubStart   `cmd:"" help:"Start a hub on this machine."`
+		Stop    hubStop    `cmd:"" help:"Drain and stop the hub that runs on this machine."`
+		Status  hubStatus  `cmd:"" help:"Show how a hub is."`
+		Backup  hubBackup  `cmd:"" help:"Write all that a hub holds to a file, while it serves."`
+		Restore hubRestore `cmd:"" help:"Make a data directory what it was when a backup was taken."`
+		Rotate  hubRotate  `cmd:"" help:"Seal the log so far into the archive and go on with an empty file."`
+		Verify  hubVerify  `cmd:"" help:"Check every byte of a data directory."`
+		Repair  hubRepair  `cmd:"" help:"Make a damaged data directory one that opens again."`
 		Project struct {
 			List   projectList   `cmd:"" help:"List the projects registered with a hub."`
 			Revoke projectRevoke `cmd:"" help:"Make a project's token worthless. Its entries stay."`

@@ -194,8 +194,8 @@ func TestBar(t *testing.T) {
 			var stderr bytes.Buffer
 			start := time.Unix(0, 0)
 			b := &bar{
-				sys: &system{err: &stderr, errTerm: tt.terminal, width: 80, env: func(string) string { return tt.noColor }},
-				now: func() time.Time { return start.Add(tt.after) }, due: start.Add(barDelay),
+				sys:  &system{err: &stderr, errTerm: tt.terminal, width: 80, env: func(string) string { return tt.noColor }},
+				what: "sync", count: count[uint64], now: func() time.Time { return start.Add(tt.after) }, due: start.Add(barDelay),
 			}
 			b.show(1000, 2000)
 			b.show(1001, 2000) // too soon for another

@@ -36,7 +36,7 @@ func (c *syncMirror) Run(ctx context.Context, sys *system) error {
 		return err
 	}
 	defer hub.Close()
-	bar := newBar(sys)
+	bar := newBar(sys, "sync", count[uint64])
 	res, err := project.Sync(ctx, h.dir, h.conn, hub, bar.show)
 	bar.clear()
 	if !c.JSON {

@@ -4,19 +4,20 @@ import (
 	"context"
 	"time"
 
+	"connectrpc.com/connect"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	hubv1 "ctxhub/gen/ctx/hub/v1"
-	"ctxhub/gen/ctx/hub/v1/hubv1connect"
 	"ctxhub/server/hub"
 	"ctxhub/server/store"
 )
 
 // adminService is what the operator may do.
 type adminService struct {
-	hubv1connect.UnimplementedAdminServiceHandler
-	store  *store.Store
-	writer hub.Writer
+	store    *store.Store
+	writer   hub.Writer
+	auth     *auth
+	draining <-chan struct{}
 }
 
 func (a *adminService) Register(ctx context.Context, req *hubv1.RegisterRequest) (*hubv1.RegisterResponse, error) {
@@ -50,4 +51,60 @@ func (a *adminService) Revoke(ctx context.Context, req *hubv1.RevokeRequest) (*h
 		return nil, err
 	}
 	return &hubv1.RevokeResponse{}, nil
+}
+
+func (a *adminService) Rotate(ctx context.Context, _ *hubv1.RotateRequest) (*hubv1.RotateResponse, error) {
+	sealed, err := a.store.Rotate(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &hubv1.RotateResponse{Archive: sealed.Name, First: sealed.First, Last: sealed.Last}, nil
+}
+
+func (a *adminService) Backup(ctx context.Context, _ *hubv1.BackupRequest, stream *connect.ServerStream[hubv1.BackupResponse]) error {
+	snapshot, err := a.store.Snapshot()
+	if err != nil {
+		return err
+	}
+	out := &parts{size: uint64(snapshot.Size()), send: func(m *hubv1.BackupResponse) error { //nolint:gosec // a size
+		if err := mayGoOn(ctx, a.auth, callerOf(ctx), a.draining); err != nil {
+			return err
+		}
+		return stream.Send(m)
+	}}
+	if _, err := snapshot.WriteTo(out); err != nil {
+		return err
+	}
+	return out.flush()
+}
+
+// partBytes is how much of a backup is sent at a time. It is a multiple of 3, so that the parts' base64 in JSON, one
+// behind the other, is that of the whole.
+const partBytes = 768 << 10
+
+// parts makes messages of what is written to it.
+type parts struct {
+	size uint64
+	send func(*hubv1.BackupResponse) error
+	buf  []byte
+}
+
+func (p *parts) Write(text []byte) (int, error) {
+	for rest := text; len(rest) > 0; {
+		n := min(len(rest), partBytes-len(p.buf))
+		p.buf, rest = append(p.buf, rest[:n]...), rest[n:]
+		if len(p.buf) < partBytes {
+			continue
+		}
+		if err := p.flush(); err != nil {
+			return 0, err
+		}
+	}
+	return len(text), nil
+}
+
+func (p *parts) flush() error {
+	err := p.send(&hubv1.BackupResponse{Data: p.buf, Size: p.size})
+	p.buf = p.buf[:0]
+	return err
 }

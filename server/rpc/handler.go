@@ -63,8 +63,9 @@ func NewHandler(o Options) http.Handler {
 	path, handler := hubv1connect.NewHubServiceHandler(hubSvc, options...)
 	handler = plainStreams(write, handler, hubv1connect.HubServiceSyncProcedure, hubv1connect.HubServiceListenProcedure)
 	mux.Handle(path, auth.require(projectsAndStatus, handler))
-	path, handler = hubv1connect.NewAdminServiceHandler(&adminService{store: o.Store, writer: o.Writer}, options...)
-	mux.Handle(path, auth.require(adminOnly, handler))
+	adminSvc := &adminService{store: o.Store, writer: o.Writer, auth: auth, draining: o.Draining}
+	path, handler = hubv1connect.NewAdminServiceHandler(adminSvc, options...)
+	mux.Handle(path, auth.require(adminOnly, plainStreams(write, handler, hubv1connect.AdminServiceBackupProcedure)))
 	path, handler = healthv1connect.NewHealthHandler(&health{services: services, draining: o.Draining}, options...)
 	mux.Handle(path, plainStreams(write, handler, healthv1connect.HealthWatchProcedure))
 	mux.Handle(grpcreflect.NewHandlerV1(reflector, options...))

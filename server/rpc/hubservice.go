@@ -44,9 +44,9 @@ func (h *hubService) Sync(ctx context.Context, req *hubv1.SyncRequest, stream *c
 	if until == 0 {
 		until = head
 	}
-	return h.read(ctx, reader{after: req.GetAfter(), until: until}, req.GetTypes(), func(b store.Batch, end uint64) error {
+	return h.read(ctx, reader{after: req.GetAfter(), until: until, skip: req.GetSkipMissing()}, req.GetTypes(), func(m message) error {
 		return stream.Send(&hubv1.SyncResponse{
-			Entries: toProto(b.Entries), Cursor: b.Cursor, Head: end, HubId: h.store.HubID(), Sum: b.Sum, AfterSum: b.AfterSum,
+			Entries: toProto(m.Entries), Cursor: m.Cursor, Head: m.head, HubId: h.store.HubID(), Sum: m.Sum, AfterSum: m.AfterSum, Skipped: m.skipped,
 		})
 	})
 }
@@ -54,15 +54,15 @@ func (h *hubService) Sync(ctx context.Context, req *hubv1.SyncRequest, stream *c
 func (h *hubService) Listen(ctx context.Context, req *hubv1.ListenRequest, stream *connect.ServerStream[hubv1.ListenResponse]) error {
 	h.listeners.Add(1)
 	defer h.listeners.Add(-1)
-	return h.read(ctx, reader{after: req.GetAfter(), follow: true}, req.GetTypes(), func(b store.Batch, head uint64) error {
+	return h.read(ctx, reader{after: req.GetAfter(), follow: true, skip: req.GetSkipMissing()}, req.GetTypes(), func(m message) error {
 		return stream.Send(&hubv1.ListenResponse{
-			Entries: toProto(b.Entries), Cursor: b.Cursor, Head: head, HubId: h.store.HubID(), Sum: b.Sum, AfterSum: b.AfterSum,
+			Entries: toProto(m.Entries), Cursor: m.Cursor, Head: m.head, HubId: h.store.HubID(), Sum: m.Sum, AfterSum: m.AfterSum, Skipped: m.skipped,
 		})
 	})
 }
 
 func (h *hubService) read(ctx context.Context, r reader, types []string,
-	send func(b store.Batch, head uint64) error,
+	send func(m message) error,
 ) (err error) {
 	r.hub, r.caller, r.send = h, callerOf(ctx), send
 	if r.types, err = store.NewTypeSet(types); err != nil {
@@ -76,7 +76,7 @@ func (h *hubService) read(ctx context.Context, r reader, types []string,
 	if head, _ := h.store.Head(); r.after > head || r.until > head {
 		// The log is shorter than the reader remembers: it was restored, or is another's. The message tells a
 		// program by its head and hub_id, the error tells a person.
-		if err := send(store.Batch{Cursor: r.after}, head); err != nil {
+		if err := send(message{Batch: store.Batch{Cursor: r.after}, head: head}); err != nil {
 			return err
 		}
 		return hub.Refuse(hub.ErrPastHead, "the last entry is %d, but the reader asks for what is around %d: this is another hub, or one restored to an earlier point",
@@ -104,12 +104,14 @@ func (h *hubService) Status(ctx context.Context, _ *hubv1.StatusRequest) (*hubv1
 		Role:          "leader",
 		Project:       callerOf(ctx).project.Name,
 		Head:          head,
-		Entries:       head,
+		Entries:       head + 1 - h.store.Oldest(),
 		EntriesByType: byType,
 		Listeners:     uint32(max(h.listeners.Load(), 0)),
 		StartedAt:     timestamppb.New(h.started),
 		DiskFreeBytes: free,
 		Degraded:      h.store.Degraded(),
 		Now:           timestamppb.Now(),
+		Oldest:        h.store.Oldest(),
+		LogBytes:      h.store.LogBytes(),
 	}, nil
 }

@@ -48,10 +48,18 @@ type reader struct {
 	after  uint64
 	until  uint64 // where it ends, which in an empty log is 0
 	follow bool   // it does not end
+	skip   bool   // it may begin at the oldest entry there is
 	types  store.TypeSet
-	send   func(b store.Batch, head uint64) error
+	send   func(m message) error
 	ahead  chan readResult // what readAhead has begun; nil if nothing
 	sum    string          // at the cursor that the caller was told last
+}
+
+// message is what Sync and Listen send alike.
+type message struct {
+	store.Batch
+	head    uint64
+	skipped uint64 // entries up to here were no longer there; in the first message only
 }
 
 type readResult struct {
@@ -85,6 +93,7 @@ func (r *reader) readAhead(end uint64) {
 func (r *reader) run(ctx context.Context) error {
 	heartbeat := time.NewTicker(r.hub.heartbeat)
 	defer heartbeat.Stop()
+	skipped := r.skipMissing()
 	for first, due := true, true; ; first = false {
 		changed := r.hub.store.ProjectsChanged()
 		if err := r.mayGoOn(ctx); err != nil {
@@ -109,10 +118,10 @@ func (r *reader) run(ctx context.Context) error {
 		done := level && !r.follow
 		if len(batch.Entries) > 0 || due || done {
 			batch.AfterSum = r.sum // what was passed over in between was not sent
-			if err := r.send(batch, end); err != nil {
+			if err := r.send(message{batch, end, skipped}); err != nil {
 				return err
 			}
-			r.sum, due = batch.Sum, false
+			r.sum, due, skipped = batch.Sum, false, 0
 		}
 		if done {
 			return nil
@@ -131,6 +140,15 @@ func (r *reader) run(ctx context.Context) error {
 	}
 }
 
+// skipMissing moves a reader that asks for it to the oldest entry there is, and returns where it begins then.
+func (r *reader) skipMissing() (skipped uint64) {
+	if before := r.hub.store.Oldest() - 1; r.skip && r.after < before {
+		r.after = before
+		return before
+	}
+	return 0
+}
+
 var closed = func() <-chan struct{} {
 	c := make(chan struct{})
 	close(c)
@@ -138,11 +156,16 @@ var closed = func() <-chan struct{} {
 }()
 
 func (r *reader) mayGoOn(ctx context.Context) error {
-	if !r.hub.auth.good(r.caller) {
+	return mayGoOn(ctx, r.hub.auth, r.caller, r.hub.draining)
+}
+
+// mayGoOn says why a stream must end: its token is no longer good, the hub drains, or the caller has left.
+func mayGoOn(ctx context.Context, a *auth, c caller, draining <-chan struct{}) error {
+	if !a.good(c) {
 		return errUnauthenticated
 	}
 	select {
-	case <-r.hub.draining:
+	case <-draining:
 		return errDraining
 	default:
 		return ctx.Err()

@@ -47,6 +47,7 @@ func examine(dir string, running bool, progress func(done, total int64)) (x *exa
 		progress = func(int64, int64) {}
 	}
 	x = &examination{dir: dir, running: running, progress: progress, ids: newIDSet()}
+	x.report.Problems, x.report.Notes = []Problem{}, []string{}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, x.close())
