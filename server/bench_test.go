@@ -41,12 +41,25 @@ func benchEntry() *hubv1.NewEntry {
 // rate runs work in n goroutines for d and returns how many units a second they did; work returns its units.
 func rate(b *testing.B, n int, d time.Duration, work func(worker int) (int, error)) float64 {
 	b.Helper()
+	end := make(chan struct{})
+	time.AfterFunc(d, func() { close(end) })
+	return rateUntil(b, n, end, work)
+}
+
+// rateUntil is rate that ends when end is closed.
+func rateUntil(b *testing.B, n int, end <-chan struct{}, work func(worker int) (int, error)) float64 {
+	b.Helper()
 	var done atomic.Int64
 	var wg sync.WaitGroup
 	begin := time.Now()
 	for w := range n {
 		wg.Go(func() {
-			for time.Since(begin) < d {
+			for {
+				select {
+				case <-end:
+					return
+				default:
+				}
 				units, err := work(w)
 				if err != nil {
 					b.Error(err)

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"path/filepath"
 	"time"
@@ -22,8 +23,7 @@ const (
 	hashName     = manifestName + ".sha256" // as sha256sum writes it
 )
 
-// Manifest says what a backup holds. The log's files are checked by their chain, whose last sum is Sum; the others by
-// their hashes.
+// Manifest says what a backup holds. Sum, the last of the log's chain, names all of the log.
 type Manifest struct {
 	Format  int            `json:"format"` // of the data directory
 	HubID   string         `json:"hub_id"`
@@ -39,6 +39,7 @@ type ManifestFile struct {
 	Name   string `json:"name"` // with slashes
 	Bytes  int64  `json:"bytes"`
 	SHA256 string `json:"sha256,omitempty"`
+	CRC32C string `json:"crc32c,omitempty"` // of the log's files, as the hub knows it from having checked or written them
 }
 
 // Snapshot is a data directory as it was at one moment. It stays so while the hub goes on: what is in a log's file
@@ -84,7 +85,7 @@ func (s *Store) Snapshot() (*Snapshot, error) {
 		if i < len(segments)-1 {
 			name = filepath.ToSlash(archivedName(segment.base+1, segment.head))
 		}
-		snap.files = append(snap.files, ManifestFile{Name: name, Bytes: segment.size})
+		snap.files = append(snap.files, ManifestFile{Name: name, Bytes: segment.size, CRC32C: crcText(segment.crc)})
 		snap.sources = append(snap.sources, segment.file)
 	}
 	m.Files = snap.files
@@ -103,9 +104,11 @@ func (l *log) now() []segment {
 	return segments
 }
 
+func crcText(crc uint32) string { return fmt.Sprintf("%08x", crc) }
+
 func (s *Snapshot) addText(name string, text []byte) {
 	hash := sha256.Sum256(text)
-	s.files = append(s.files, ManifestFile{name, int64(len(text)), hex.EncodeToString(hash[:])})
+	s.files = append(s.files, ManifestFile{Name: name, Bytes: int64(len(text)), SHA256: hex.EncodeToString(hash[:])})
 	s.sources = append(s.sources, bytes.NewReader(text))
 }
 
@@ -179,17 +182,23 @@ func (c *counter) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// ReadBackup checks a backup while it reads it: its form, every entry's place in the chain, and that its files belong
-// together. It gives each file to put, which may be nil and must leave nothing unread. hub.ErrDamaged says what is
-// wrong; then what put was given is of no use.
+// checkCopy checks a backup that is just being made: its form, and that each file is, bit for bit, what the hub has
+// checked or written.
+func checkCopy(r io.Reader) (Manifest, error) {
+	return (&backupReader{in: tar.NewReader(r), quick: true, put: func(_ string, content io.Reader) error {
+		_, err := io.CopyBuffer(onlyWriter{io.Discard}, content, make([]byte, copyBytes))
+		return err
+	}}).run()
+}
+
+// ReadBackup checks a backup while it reads it: its form, each file's checksum, every entry's place in the chain, and
+// that the files belong together. It gives each file to put, which must leave nothing unread. hub.ErrDamaged says what
+// is wrong; then what put was given is of no use.
 func ReadBackup(r io.Reader, put func(name string, content io.Reader) error) (Manifest, error) {
-	b := &backupReader{in: tar.NewReader(r), put: put}
-	if b.put == nil {
-		b.put = func(_ string, content io.Reader) error {
-			_, err := io.CopyBuffer(onlyWriter{io.Discard}, content, make([]byte, copyBytes))
-			return err
-		}
-	}
+	return (&backupReader{in: tar.NewReader(r), put: put}).run()
+}
+
+func (b *backupReader) run() (Manifest, error) {
 	if err := b.readManifest(); err != nil {
 		return Manifest{}, err
 	}
@@ -210,6 +219,7 @@ type backupReader struct {
 	in       *tar.Reader
 	put      func(name string, content io.Reader) error
 	manifest Manifest
+	quick    bool // without the chain
 	known    claim
 	scan     scan
 }
@@ -300,16 +310,10 @@ func (b *backupReader) readLog(f ManifestFile) error {
 	if b.scan.head == 0 && b.manifest.Oldest > 0 {
 		b.scan.head = b.manifest.Oldest - 1
 	}
-	reader, writer := io.Pipe()
-	scanned := make(chan error, 1)
-	go func() {
-		err := b.scan.file(reader)
-		_, _ = io.Copy(io.Discard, reader) // behind what is wrong there may be more, which put still wants
-		scanned <- err
-	}()
-	source := &source{r: b.in}
-	err := b.put(f.Name, io.TeeReader(source, writer))
-	_ = writer.Close() // documented never to fail
+	source, sum := &source{r: b.in}, crc32.New(castagnoli)
+	scan, scanned := b.startScan()
+	err := b.put(f.Name, io.TeeReader(source, io.MultiWriter(sum, scan)))
+	_ = scan.Close() // documented never to fail
 	scanErr := <-scanned
 	if source.err != nil {
 		return b.damaged("%s: %v", f.Name, source.err)
@@ -317,11 +321,35 @@ func (b *backupReader) readLog(f ManifestFile) error {
 	if err = errors.Join(err, scanErr); err != nil {
 		return fmt.Errorf("%s: %w", f.Name, err)
 	}
-	if b.scan.size != f.Bytes {
+	if !b.quick && b.scan.size != f.Bytes {
 		return b.damaged("%s is not what was written from byte %d on", f.Name, b.scan.stopped)
+	}
+	if crcText(sum.Sum32()) != f.CRC32C {
+		return b.damaged("%s is not what the hub wrote; on the hub's host: ctx hub verify", f.Name)
 	}
 	return nil
 }
+
+// startScan checks what is written to it by its chain, unless that is left out.
+func (b *backupReader) startScan() (to io.WriteCloser, done <-chan error) {
+	scanned := make(chan error, 1)
+	if b.quick {
+		scanned <- nil
+		return nothing{}, scanned
+	}
+	reader, writer := io.Pipe()
+	go func() {
+		err := b.scan.file(reader)
+		_, _ = io.Copy(io.Discard, reader) // behind what is wrong there may be more, which put still wants
+		scanned <- err
+	}()
+	return writer, scanned
+}
+
+type nothing struct{}
+
+func (nothing) Write(p []byte) (int, error) { return len(p), nil }
+func (nothing) Close() error                { return nil }
 
 // source remembers that reading failed, which put's own troubles must not be taken for.
 type source struct {
@@ -340,6 +368,9 @@ func (s *source) Read(p []byte) (int, error) {
 // belongTogether compares where the log ends with what the manifest and meta.json say.
 func (b *backupReader) belongTogether() error {
 	m, head, last := b.manifest, b.scan.head, b.scan.prior
+	if b.quick {
+		head, last = b.known.head, b.known.sum
+	}
 	if head != m.Head || head > 0 && last.String() != m.Sum || b.known != (claim{head, last}) {
 		return b.damaged("its log ends at entry %d, which is not where its %s says, at %d", head, manifestName, m.Head)
 	}

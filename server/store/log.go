@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io/fs"
 	"os"
 	"runtime"
@@ -181,13 +182,14 @@ func (l *log) commit(calls []*call) {
 	}
 	l.trouble.Store(nil)
 	l.prior = prior
+	crc := crc32.Update(active.crc, castagnoli, buf)
 	l.mu.Lock()
 	for i, p := range fresh {
 		l.index.add(offsets[i], p.entry.ID, p.entry.Type)
 		l.recent.add(p.entry, sums[i])
 	}
 	active.size += int64(len(buf))
-	active.head = g.last
+	active.head, active.crc = g.last, crc
 	l.mu.Unlock()
 	l.mark.advance(g.last)
 	if l.options.OnCommit != nil {

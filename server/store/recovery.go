@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"os"
 	"path/filepath"
@@ -33,6 +34,8 @@ type scan struct {
 	base    uint64 // sequence of the entry before its first
 	from    int64  // where its first line begins
 	size    int64  // bytes of whole groups
+	crc     uint32 // of these bytes
+	read    uint32 // the same of all bytes up to stopped
 	stopped int64  // where the first line begins that is not as written; the size if there is none
 
 	group   group // the commit that the lines since size belong to
@@ -84,7 +87,7 @@ func (l *log) recoverSegment(s *scan, seg *segment, known claim) (report string,
 	if err := s.file(io.NewSectionReader(seg.file, 0, size)); err != nil {
 		return "", fmt.Errorf("read %s: %w", seg.name, err)
 	}
-	seg.base, seg.from, seg.size, seg.head = s.base, s.from, s.size, s.head
+	seg.base, seg.from, seg.size, seg.head, seg.crc = s.base, s.from, s.size, s.head, s.crc
 	switch {
 	case s.size == size:
 		return "", nil
@@ -140,6 +143,7 @@ func (l *log) keepsClaim(s *scan, known claim) error {
 // file scans up to the first line that is not as written; an error is one of the disk.
 func (s *scan) file(r io.Reader) error {
 	lines := bufio.NewReaderSize(r, 1<<20)
+	s.crc, s.read = 0, 0
 	s.base, s.from, s.size, s.stopped, s.pending = s.head, 0, 0, 0, s.pending[:0]
 	at, prior := int64(0), s.prior
 	for {
@@ -158,6 +162,7 @@ func (s *scan) file(r io.Reader) error {
 		if err != nil || !s.follows(&sp) || !sp.chained(prior) {
 			return nil //nolint:nilerr // s.stopped tells where the damage begins
 		}
+		s.read = crc32.Update(s.read, castagnoli, line)
 		s.add(&sp, at, int64(len(line)))
 		at, prior = at+int64(len(line)), sp.sum
 		s.stopped = at
@@ -174,6 +179,8 @@ func (s *scan) begin(line []byte) bool {
 		return false
 	}
 	s.prior, s.from, s.size, s.stopped = sum, int64(len(line)), int64(len(line)), int64(len(line))
+	s.read = crc32.Update(0, castagnoli, line)
+	s.crc = s.read
 	if base == s.claimedHead {
 		s.claimed = sum
 	}
@@ -221,7 +228,7 @@ func (s *scan) take(p placed, length int64) {
 	if s.index != nil {
 		s.index.add(p.offset, p.id, p.typ)
 	}
-	s.head, s.prior, s.size = s.head+1, p.sum, p.offset+length
+	s.head, s.prior, s.size, s.crc = s.head+1, p.sum, p.offset+length, s.read
 }
 
 // cutTail decides whether what is behind the last whole group can be a commit that a crash cut short, and if

@@ -137,7 +137,7 @@ func checkedCopy(f file, from func(io.Writer) error) (Manifest, error) {
 	reader, writer := io.Pipe()
 	done := make(chan checked, 1)
 	go func() {
-		m, err := ReadBackup(reader, nil)
+		m, err := checkCopy(reader)
 		if err == nil {
 			_, err = io.Copy(io.Discard, reader) // padding
 		}

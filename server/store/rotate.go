@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"os"
 	"path/filepath"
 
@@ -72,7 +73,7 @@ func (l *log) prepareNext(next *segment) (err error) {
 		return err
 	}
 	line := baseLine(next.base, l.prior)
-	next.from, next.size = int64(len(line)), int64(len(line))
+	next.from, next.size, next.crc = int64(len(line)), int64(len(line)), crc32.Checksum(line, castagnoli)
 	if next.file, err = l.files.Open(next.name+newSuffix, os.O_RDWR|os.O_CREATE|os.O_TRUNC); err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"io/fs"
 	"os"
@@ -27,7 +28,12 @@ type segment struct {
 	head uint64 // sequence of its last entry
 	from int64  // where its first line begins: behind the base line, if it has one
 	size int64  // where its last line ends
+	crc  uint32 // of all its bytes up to there
 }
+
+// castagnoli is CRC-32C, which processors compute as fast as they read. It tells whether bytes are still those that
+// this process has checked by their chain, or has written.
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // A segment that follows another one begins with a base line, so that it can be read and checked alone:
 //
