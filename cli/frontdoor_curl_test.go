@@ -50,6 +50,7 @@ func TestAPIDocs(t *testing.T) {
 	t.Parallel()
 	need(t, "curl")
 	need(t, "bash")
+	need(t, "jq")
 	examples := apiExamples(t)
 	for name, option := range curlOptions {
 		t.Run(name, func(t *testing.T) {
@@ -109,12 +110,15 @@ func TestAPIDocsCoverEveryMethod(t *testing.T) {
 
 // varying are the fields whose values differ from run to run, and how they look.
 var varying = map[string]*regexp.Regexp{
-	"token":         regexp.MustCompile(`^ctx_cli_[0-9a-f]{64}$`),
+	"token": regexp.MustCompile(`^ctx_cli_[0-9a-f]{64}$`),
+	"sum":   chainSum, "afterSum": chainSum,
 	"hubId":         regexp.MustCompile(`^[0-9a-f]{32}$`),
 	"version":       regexp.MustCompile(`.`),
 	"diskFreeBytes": regexp.MustCompile(`^[1-9][0-9]*$`),
 	"createdAt":     timestamp, "revokedAt": timestamp, "startedAt": timestamp, "timestamp": timestamp,
 }
+
+var chainSum = regexp.MustCompile(`^[0-9a-f]{64}$`)
 
 var timestamp = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$`)
 
