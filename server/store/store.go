@@ -221,6 +221,13 @@ func (s *Store) Counts() map[hub.Type]uint64 {
 	return maps.Clone(s.log.index.byType)
 }
 
+// LogBytes is the length of the log.
+func (s *Store) LogBytes() uint64 {
+	s.log.mu.RLock()
+	defer s.log.mu.RUnlock()
+	return uint64(s.log.size)
+} //nolint:gosec // a length
+
 // Degraded says in words why entries are refused, or meta.json is not kept; it is empty in health.
 func (s *Store) Degraded() string {
 	if t := s.log.trouble.Load(); t != nil {
