@@ -86,6 +86,8 @@ func endingOf(err *connect.Error) ending {
 		return ending{err, err.Code(), slog.LevelDebug, ""}
 	case connect.CodeResourceExhausted:
 		return ending{err, err.Code(), slog.LevelInfo, metrics.LimitSize}
+	case connect.CodeInvalidArgument, connect.CodeNotFound: // they quote the request
+		return ending{errNoCall, err.Code(), slog.LevelInfo, ""}
 	}
 	return ending{err, err.Code(), slog.LevelInfo, ""}
 }
