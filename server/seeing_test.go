@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -94,7 +95,7 @@ func TestAnErrorsRequestIDIsInTheLogOnEveryRoad(t *testing.T) {
 				"a wrong stream": {streamError(t, bad), "unauthenticated", nil},
 			} {
 				wire := new(connect.Error)
-				if !asError(test.err, &wire) || wire.Meta().Get("X-Request-Id") == "" {
+				if !errors.As(test.err, &wire) || wire.Meta().Get("X-Request-Id") == "" {
 					t.Errorf("%s: %v has no request id: %v", what, test.err, wire.Meta())
 					continue
 				}
@@ -105,12 +106,6 @@ func TestAnErrorsRequestIDIsInTheLogOnEveryRoad(t *testing.T) {
 			}
 		})
 	}
-}
-
-func asError(err error, target **connect.Error) bool {
-	wire, ok := err.(*connect.Error)
-	*target = wire
-	return ok
 }
 
 func streamError(t *testing.T, c hubv1connect.HubServiceClient) error {
@@ -148,7 +143,7 @@ func TestEveryAnswerHasARequestID(t *testing.T) {
 		"a preflight":         {"OPTIONS", "/ctx.hub.v1.HubService/Status", "", "", ""},
 	} {
 		for _, http2 := range []bool{false, true} {
-			h := request(t, r, http2, test.method, test.path, test.token, test.contentType, test.body).Header
+			h := request(t, r, http2, test.method, test.path, test.token, test.contentType, test.body).header
 			if h.Get("X-Request-Id") != "mine-1" {
 				t.Errorf("%s: %v", what, h)
 			}
@@ -159,8 +154,14 @@ func TestEveryAnswerHasARequestID(t *testing.T) {
 	}
 }
 
+type answer struct {
+	status int
+	header http.Header
+	body   string
+}
+
 // request brings its own request id and comes from a page. The answer is read to its end.
-func request(t *testing.T, r *running, http2 bool, method, path, token, contentType, body string) *http.Response {
+func request(t *testing.T, r *running, http2 bool, method, path, token, contentType, body string) answer {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, r.url+path, strings.NewReader(body))
 	if err != nil {
@@ -186,8 +187,7 @@ func request(t *testing.T, r *running, http2 bool, method, path, token, contentT
 	if err != nil {
 		t.Fatal(err)
 	}
-	res.Body = io.NopCloser(bytes.NewReader(text))
-	return res
+	return answer{res.StatusCode, res.Header, string(text)}
 }
 
 // A day in the life of a hub at the finest level: neither a token nor a content is in its log.
@@ -366,11 +366,10 @@ func TestMetricsNeedAToken(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, token := range []string{"", "wrong", gone} {
-		res := request(t, r, false, "GET", "/metrics", token, "", "")
-		text, err := io.ReadAll(res.Body)
-		if err != nil || res.StatusCode != http.StatusUnauthorized || res.Header.Get("WWW-Authenticate") != "Bearer" ||
-			strings.Contains(string(text), "ctxhub_head") || !strings.Contains(string(text), "authorization.credentials_file") {
-			t.Errorf("%q: %d %s (%v)", token, res.StatusCode, text, err)
+		a := request(t, r, false, "GET", "/metrics", token, "", "")
+		if a.status != http.StatusUnauthorized || a.header.Get("WWW-Authenticate") != "Bearer" ||
+			strings.Contains(a.body, "ctxhub_head") || !strings.Contains(a.body, "authorization.credentials_file") {
+			t.Errorf("%q: %d %s", token, a.status, a.body)
 		}
 	}
 	open := start(t, func(c *Config) { c.OpenMetrics = true })
@@ -398,7 +397,7 @@ func TestTheClientsErrorsCarryTheRequestID(t *testing.T) {
 	}
 	for what, err := range map[string]error{"Publish": publishing, "Status": asking, "Sync": syncing} {
 		wire := new(connect.Error)
-		if !asError(err, &wire) || wire.Meta().Get("X-Request-Id") == "" {
+		if !errors.As(err, &wire) || wire.Meta().Get("X-Request-Id") == "" {
 			t.Errorf("%s: %v", what, err)
 		}
 	}

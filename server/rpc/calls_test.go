@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"io"
 	"log/slog"
 	"maps"
 	"net/http"
@@ -313,11 +312,15 @@ func (q quiet) Header() http.Header         { return q.header }
 func (q quiet) WriteHeader(int)             {}
 func (q quiet) Write(p []byte) (int, error) { return len(p), nil }
 
+type quietLog struct{}
+
+func (quietLog) Write(p []byte) (int, error) { return len(p), nil }
+
 // What watching a call costs when nothing goes wrong and debugging is off.
 func BenchmarkWatchACall(b *testing.B) {
 	f := newFixture(b, slog.LevelInfo, nil)
 	nothing := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
-	watched := (&calls{log: slog.New(slog.NewTextHandler(io.Discard, nil)), metrics: f.metrics}).watch(nothing)
+	watched := (&calls{log: slog.New(slog.NewTextHandler(quietLog{}, nil)), metrics: f.metrics}).watch(nothing)
 	r := httptest.NewRequestWithContext(b.Context(), http.MethodPost, publishPath, http.NoBody)
 	w := quiet{make(http.Header)}
 	b.ReportAllocs()

@@ -225,8 +225,8 @@ func (s *Store) Counts() map[hub.Type]uint64 {
 func (s *Store) LogBytes() uint64 {
 	s.log.mu.RLock()
 	defer s.log.mu.RUnlock()
-	return uint64(s.log.size)
-} //nolint:gosec // a length
+	return uint64(s.log.size) //nolint:gosec // a length
+}
 
 // Degraded says in words why entries are refused, or meta.json is not kept; it is empty in health.
 func (s *Store) Degraded() string {
