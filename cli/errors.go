@@ -130,13 +130,17 @@ func usage(hint, format string, args ...any) error {
 
 // explanation is what a person, or a program, is told.
 type explanation struct {
-	Error string `json:"error"`
-	Hint  string `json:"hint,omitempty"`
-	Exit  int    `json:"exit_code"`
+	Error     string `json:"error"`
+	Hint      string `json:"hint,omitempty"`
+	Exit      int    `json:"exit_code"`
+	RequestID string `json:"request_id,omitempty"` // under which the hub's log has the call
 }
 
 func explain(err error) explanation {
-	e := explanation{Error: sentence(err)}
+	e := explanation{Error: sentence(err), RequestID: requestID(err)}
+	if !strings.Contains(e.Error, e.RequestID) { // an internal error has it in its sentence
+		e.Error += " (request " + e.RequestID + ")"
+	}
 	e.Exit, e.Hint = lookUp(err)
 	var advices []*advice // from the inside out: who called knows best
 	for a, rest := new(advice), err; errors.As(rest, &a); rest = a.err {
@@ -198,6 +202,19 @@ func sentence(err error) string {
 		text = string(text[0]+'a'-'A') + text[1:]
 	}
 	return text
+}
+
+// requestID is what the hub calls the request that it refused; empty if something on the way to it did.
+func requestID(err error) string {
+	wire := new(connect.Error)
+	if !errors.As(err, &wire) || !connect.IsWireError(err) {
+		return ""
+	}
+	id := oneLine(wire.Meta().Get("X-Request-Id"))
+	if len(id) > 64 { // no hub of ours says so
+		return ""
+	}
+	return id
 }
 
 // errEnded is the end of a command that only ends when it is told to. There is nothing to say about it.

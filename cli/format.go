@@ -46,6 +46,19 @@ func span(d time.Duration) string {
 	return fmt.Sprintf("%d s", max(seconds, 0))
 }
 
+// latency writes how long something took, in the unit a person would choose.
+func latency(seconds float64) string {
+	switch {
+	case seconds < 0.00095:
+		return fmt.Sprintf("%.2f ms", seconds*1e3)
+	case seconds < 0.0095:
+		return fmt.Sprintf("%.1f ms", seconds*1e3)
+	case seconds < 0.9995:
+		return fmt.Sprintf("%.0f ms", seconds*1e3)
+	}
+	return fmt.Sprintf("%.1f s", seconds)
+}
+
 // ago says how long before now t was.
 func ago(now, t time.Time) string {
 	switch d := now.Sub(t); {

@@ -41,7 +41,11 @@ func need(t *testing.T, program string) string {
 			return path
 		}
 	}
-	missing := fmt.Sprintf("%s is not installed: apt-get install %s", program, program)
+	debian := program
+	if program == "promtool" { // it comes with the server
+		debian = "prometheus"
+	}
+	missing := fmt.Sprintf("%s is not installed: apt-get install --no-install-recommends %s", program, debian)
 	if os.Getenv("CI") != "" {
 		t.Fatal(missing)
 	}

@@ -4,26 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"ctxhub/client"
 	"ctxhub/server"
 )
-
-// serveFlags say how a hub serves.
-type serveFlags struct {
-	Port                 int           `default:"9900" placeholder:"N" help:"Port to listen on (${default}); 0 takes a free one."`
-	Bind                 string        `placeholder:"ADDR" help:"Address to listen on (all of this host's)."`
-	TLSCert              string        `name:"tls-cert" placeholder:"FILE" help:"Certificate to serve TLS with, in PEM form. Read again when it changes."`
-	TLSKey               string        `name:"tls-key" placeholder:"FILE" help:"The certificate's key."`
-	AllowOrigin          []string      `placeholder:"ORIGIN" help:"Let pages of this site call the hub (scheme://host[:port]); may be repeated."`
-	Heartbeat            time.Duration `default:"10s" placeholder:"TIME" help:"Longest silence on an idle stream, at most 20s (${default})."`
-	MaxStreams           int           `default:"4096" placeholder:"N" help:"Streams open at once (${default})."`
-	MaxStreamsPerProject int           `default:"64" placeholder:"N" help:"Of these, streams of one project (${default})."`
-}
 
 type hubStart struct {
 	dataDir
@@ -38,6 +24,7 @@ func (*hubStart) Help() string {
     ctx hub start --daemon
     ctx hub start --daemon --bind 192.168.1.20 --data-dir /srv/hub
     ctx hub start --tls-cert hub.crt --tls-key hub.key
+    ctx hub start --daemon --disk-reserve 1GiB --log-level debug --log-format json
 
 The first run prints the admin token, which registers projects. It is kept in admin.token in the data directory. As a daemon, everything that would be printed goes to hub.log there.`
 }
@@ -53,7 +40,7 @@ func (c *hubStart) Run(ctx context.Context, sys *system) error {
 	}
 	systemd := notifier{socket: sys.env("NOTIFY_SOCKET"), watchdog: sys.env("WATCHDOG_USEC")}
 	config := c.config(dir)
-	config.Log = slog.New(slog.NewTextHandler(sys.err, nil))
+	config.Log = c.logger(sys.err)
 	var notifyErr error
 	config.Ready = func(s server.Started) {
 		c.announce(sys, s)
@@ -69,15 +56,6 @@ func (c *hubStart) Run(ctx context.Context, sys *system) error {
 		return &advice{err: err, hint: fmt.Sprintf("%s; to end it: %s", c.command("ctx hub status"), c.command("ctx hub stop"))}
 	}
 	return err
-}
-
-func (c *hubStart) config(dir string) server.Config {
-	return server.Config{
-		Bind: c.Bind, Port: c.Port, DataDir: dir,
-		TLSCert: c.TLSCert, TLSKey: c.TLSKey, AllowOrigins: c.AllowOrigin,
-		Heartbeat: c.Heartbeat, MaxStreams: c.MaxStreams, MaxStreamsPerProject: c.MaxStreamsPerProject,
-		Version: versionLine(),
-	}
 }
 
 // announce tells that the hub is up, and on the first run the admin token, this once.

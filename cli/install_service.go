@@ -1,13 +1,11 @@
 package cli
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"os/user"
 	"path/filepath"
 	"runtime"
-	"strconv"
 	"strings"
 )
 
@@ -137,27 +135,8 @@ func lookUpUser(name string) (*user.User, error) {
 	return owner, nil
 }
 
-// commandLine is ctx hub start with the flags that are not as by default, and with absolute paths, as a
-// service has no working directory to speak of.
+// commandLine is ctx hub start with all flags written out, so that the unit says what the service does.
 func (c *installService) commandLine(self, dir string) ([]string, error) {
-	line := []string{self, "hub", "start", "--data-dir", dir, "--port", strconv.Itoa(c.Port)}
-	if c.Bind != "" {
-		line = append(line, "--bind", c.Bind)
-	}
-	if (c.TLSCert == "") != (c.TLSKey == "") {
-		return nil, usage("ctx hub install-service --tls-cert FILE --tls-key FILE", "a TLS certificate and its key go together")
-	}
-	if c.TLSCert != "" {
-		cert, err1 := filepath.Abs(c.TLSCert)
-		key, err2 := filepath.Abs(c.TLSKey)
-		if err := errors.Join(err1, err2); err != nil {
-			return nil, err
-		}
-		line = append(line, "--tls-cert", cert, "--tls-key", key)
-	}
-	for _, origin := range c.AllowOrigin {
-		line = append(line, "--allow-origin", origin)
-	}
-	return append(line, "--heartbeat", c.Heartbeat.String(), "--max-streams", strconv.Itoa(c.MaxStreams),
-		"--max-streams-per-project", strconv.Itoa(c.MaxStreamsPerProject)), nil
+	flags, err := c.words()
+	return append([]string{self, "hub", "start", "--data-dir", dir}, flags...), err
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http/httptest"
 	"os/exec"
 	"strings"
 	"syscall"
@@ -16,6 +17,7 @@ import (
 
 	"ctxhub/client"
 	"ctxhub/client/project"
+	hubv1 "ctxhub/gen/ctx/hub/v1"
 )
 
 // Every command's help shows a command line that the grammar takes.
@@ -97,26 +99,42 @@ func (failingWriter) Write([]byte) (int, error) { return 0, syscall.ENOSPC }
 
 func TestExplain(t *testing.T) {
 	wire := func(code connect.Code, text string) error { return connect.NewError(code, errors.New(text)) }
+	// A wire error can only be had from the wire.
+	refused := func(id, text string) error {
+		h := connect.NewUnaryHandlerSimple("/s/m", func(context.Context, *hubv1.StatusRequest) (*hubv1.StatusResponse, error) {
+			err := connect.NewError(connect.CodeDataLoss, errors.New(text))
+			err.Meta().Set("X-Request-Id", id)
+			return nil, err
+		})
+		server := httptest.NewServer(h)
+		defer server.Close()
+		_, err := connect.NewClient[hubv1.StatusRequest, hubv1.StatusResponse](server.Client(), server.URL+"/s/m").
+			CallUnary(t.Context(), connect.NewRequest(&hubv1.StatusRequest{}))
+		return err
+	}
 	tests := []struct {
 		name string
 		err  error
 		want explanation
 	}{
 		{"a sentinel", fmt.Errorf("/x: %w", project.ErrNotRegistered),
-			explanation{"/x: this project is not registered with a hub", "ctx connection register HOST:PORT --token -", exitNotFound}},
+			explanation{"/x: this project is not registered with a hub", "ctx connection register HOST:PORT --token -", exitNotFound, ""}},
 		{"a code, without its name", fmt.Errorf("sync: %w", wire(connect.CodeUnauthenticated, "The token is wrong.")),
-			explanation{"sync: The token is wrong", "ask the hub's operator for a token, then: " + registerAgain, exitAuth}},
+			explanation{"sync: The token is wrong", "ask the hub's operator for a token, then: " + registerAgain, exitAuth, ""}},
 		{"lower case and one line", wire(connect.CodeInternal, "Something\nbroke\x1b[2J."),
-			explanation{"something; broke [2J", codes[connect.CodeInternal].hint, exitError}},
+			explanation{"something; broke [2J", codes[connect.CodeInternal].hint, exitError, ""}},
 		{"the sentinel goes before the code", connect.NewError(connect.CodeUnavailable, client.ErrProxy),
-			explanation{client.ErrProxy.Error(), "on the proxy's host, see its error log; " + lookAtHub, exitUnreachable}},
+			explanation{client.ErrProxy.Error(), "on the proxy's host, see its error log; " + lookAtHub, exitUnreachable, ""}},
 		{"the hub's address", &advice{err: client.ErrServerWantsTLS, hub: "a:1"},
-			explanation{client.ErrServerWantsTLS.Error(), "ctx connection register https://a:1 --token - --force", exitUnreachable}},
+			explanation{client.ErrServerWantsTLS.Error(), "ctx connection register https://a:1 --token - --force", exitUnreachable, ""}},
 		{"the hub's address has a scheme", &advice{err: client.ErrServerIsPlaintext, hub: "https://a:1", fresh: true},
-			explanation{client.ErrServerIsPlaintext.Error(), "ctx connection register http://a:1 --token -", exitUnreachable}},
+			explanation{client.ErrServerIsPlaintext.Error(), "ctx connection register http://a:1 --token -", exitUnreachable, ""}},
 		{"the outer advice wins", &advice{err: &advice{err: errNoToken, hint: "inner", exit: exitAuth}, hint: "outer"},
-			explanation{errNoToken.Error(), "outer", exitAuth}},
-		{"unknown", errors.New("odd"), explanation{"odd", "", exitError}},
+			explanation{errNoToken.Error(), "outer", exitAuth, ""}},
+		{"what the hub refused has its request's id", refused("req-1", "no"), explanation{"no (request req-1)", lookAtHub, exitError, "req-1"}},
+		{"an internal error has it already", refused("req-1", "see req-1"), explanation{"see req-1", lookAtHub, exitError, "req-1"}},
+		{"what nobody can use as one is none", refused(strings.Repeat("x", 65), "no"), explanation{"no", lookAtHub, exitError, ""}},
+		{"unknown", errors.New("odd"), explanation{"odd", "", exitError, ""}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -23,6 +23,7 @@ import (
 	hubv1 "ctxhub/gen/ctx/hub/v1"
 	"ctxhub/gen/ctx/hub/v1/hubv1connect"
 	"ctxhub/server/hub"
+	"ctxhub/server/metrics"
 	"ctxhub/server/rpc"
 	"ctxhub/server/store"
 )
@@ -123,7 +124,7 @@ func startNoop(b *testing.B, token string) (url string) {
 	}
 	h := newHTTPServer(rpc.NewHandler(rpc.Options{
 		Store: s, Writer: noop{s}, AdminToken: "ctx_adm_x", Started: time.Now(), Heartbeat: c.Heartbeat,
-		MaxStreams: c.MaxStreams, MaxStreamsPerProject: c.MaxStreamsPerProject, Draining: make(chan struct{}), Log: c.Log,
+		MaxStreams: c.MaxStreams, MaxStreamsPerProject: c.MaxStreamsPerProject, Draining: make(chan struct{}), Metrics: metrics.New("bench"), Log: c.Log,
 	}), c.Log)
 	go func() { _ = h.Serve(l) }()
 	b.Cleanup(func() { _ = h.Close() })

@@ -48,6 +48,7 @@ type Config struct {
 	Heartbeat                        time.Duration // longest silence of a stream; at most 20 s
 	MaxStreams, MaxStreamsPerProject int           // Sync and Listen streams open at once
 	DiskReserve                      uint64        // bytes that must stay free on the data directory's disk
+	OpenMetrics                      bool          // /metrics needs no token
 
 	Version string
 	Log     *slog.Logger

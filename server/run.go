@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"ctxhub/server/metrics"
 	"ctxhub/server/rpc"
 	"ctxhub/server/store"
 )
@@ -36,7 +37,10 @@ func Run(ctx context.Context, config Config) (err error) {
 		return err
 	}
 	// The data directory comes before the port: a second hub on it should hear just that.
-	data, err := store.Open(c.DataDir, store.Options{Reserve: c.DiskReserve})
+	seen := metrics.New(c.Version)
+	data, err := store.Open(c.DataDir, store.Options{
+		Reserve: c.DiskReserve, OnCommit: func(g store.Commit) { seen.Committed(g.Entries, g.Sync) },
+	})
 	if err != nil {
 		return err
 	}
@@ -54,7 +58,8 @@ func Run(ctx context.Context, config Config) (err error) {
 	server := newHTTPServer(rpc.NewHandler(rpc.Options{
 		Store: data, Writer: data, AdminToken: token, Version: c.Version, Started: time.Now(),
 		Heartbeat: c.Heartbeat, MaxStreams: c.MaxStreams, MaxStreamsPerProject: c.MaxStreamsPerProject,
-		AllowOrigins: c.AllowOrigins, Draining: draining, Log: c.Log,
+		DiskReserve: c.DiskReserve, AllowOrigins: c.AllowOrigins, OpenMetrics: c.OpenMetrics,
+		Draining: draining, Metrics: seen, Log: c.Log,
 	}), c.Log)
 	started, err := c.started(listener, data.Notes)
 	if err != nil {

@@ -12,11 +12,15 @@ import (
 	"connectrpc.com/connect"
 
 	"ctxhub/server/hub"
+	"ctxhub/server/metrics"
 	"ctxhub/server/store"
 )
 
 // errUnauthenticated is the one answer to every token that is not good, so that it tells nothing about why.
 var errUnauthenticated = errors.New("the token is missing or not valid")
+
+// errNotForThis is a project's token where the admin's is needed, or the reverse.
+var errNotForThis = errors.New("this token is good, but not for this method")
 
 // caller is who a request comes from: the admin, or a project.
 type caller struct {
@@ -24,18 +28,25 @@ type caller struct {
 	project hub.Project
 }
 
-type callerKey struct{}
+func callerOf(ctx context.Context) caller { return callOf(ctx).caller }
 
-func callerOf(ctx context.Context) caller {
-	c, _ := ctx.Value(callerKey{}).(caller)
-	return c
+// stranger says that nobody knows who it is.
+func (c *caller) stranger() bool { return !c.admin && c.project.Name == "" }
+
+// name is the project's, or (admin), which no project can be called.
+func (c *caller) name() string {
+	if c.admin {
+		return "(admin)"
+	}
+	return c.project.Name
 }
 
 // auth stands before decoding and decompression, so that a stranger costs a hash and no more.
 type auth struct {
-	store *store.Store
-	admin hub.TokenHash
-	write *connect.ErrorWriter
+	store   *store.Store
+	admin   hub.TokenHash
+	write   *connect.ErrorWriter
+	metrics *metrics.Metrics
 }
 
 // require lets callers through that allowed accepts.
@@ -43,15 +54,17 @@ func (a *auth) require(allowed func(procedure string, c caller) bool, next http.
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c, ok := a.identify(r.Header)
 		if !ok {
+			a.metrics.AuthFailed()
 			w.Header().Set("WWW-Authenticate", "Bearer")
-			a.refuse(w, r, connect.NewError(connect.CodeUnauthenticated, errUnauthenticated))
+			a.refuse(w, r, errUnauthenticated)
 			return
 		}
+		callOf(r.Context()).caller = c
 		if !allowed(r.URL.Path, c) {
-			a.refuse(w, r, connect.NewError(connect.CodePermissionDenied, errors.New("this token is good, but not for this method")))
+			a.refuse(w, r, errNotForThis)
 			return
 		}
-		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), callerKey{}, c)))
+		next.ServeHTTP(w, r)
 	})
 }
 
@@ -62,14 +75,14 @@ const (
 )
 
 // refuse answers in the protocol of the request. A failure to write means that the caller has gone.
-func (a *auth) refuse(w http.ResponseWriter, r *http.Request, err *connect.Error) {
+func (a *auth) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	control := http.NewResponseController(w)
 	// HTTP/2 resets a request that is answered before all of it has come, and some clients (curl 7.88) then throw
 	// the answer away. What is short is let in.
 	if r.ContentLength <= maxUnread && control.SetReadDeadline(time.Now().Add(unreadTime)) == nil {
 		_, _ = io.CopyN(io.Discard, r.Body, maxUnread)
 	}
-	_ = a.write.Write(w, r, err)
+	_ = a.write.Write(w, r, toWire(r.Context(), err))
 	// net/http would add that the body is empty, and nginx then takes the headers for all there is: it drops the
 	// trailers, which are a gRPC answer. Headers that have left already say nothing of the body.
 	_ = control.Flush()

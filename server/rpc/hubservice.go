@@ -2,14 +2,13 @@ package rpc
 
 import (
 	"context"
-	"sync/atomic"
 	"time"
 
 	"connectrpc.com/connect"
-	"google.golang.org/protobuf/types/known/timestamppb"
 
 	hubv1 "ctxhub/gen/ctx/hub/v1"
 	"ctxhub/server/hub"
+	"ctxhub/server/metrics"
 	"ctxhub/server/store"
 )
 
@@ -18,16 +17,18 @@ type hubService struct {
 	store     *store.Store
 	writer    hub.Writer
 	auth      *auth
-	limit     *streamLimit
+	streams   *openStreams
+	metrics   *metrics.Metrics
+	reserve   uint64
 	heartbeat time.Duration
 	draining  <-chan struct{}
 	version   string
 	started   time.Time
-	listeners atomic.Int32
 }
 
 func (h *hubService) Publish(ctx context.Context, req *hubv1.PublishRequest) (*hubv1.PublishResponse, error) {
-	entries := fromProto(req.GetEntries(), callerOf(ctx).project.Name, time.Now().UTC())
+	begun := time.Now()
+	entries := fromProto(req.GetEntries(), callerOf(ctx).project.Name, begun.UTC())
 	if err := hub.ValidateBatch(entries); err != nil {
 		return nil, err
 	}
@@ -35,6 +36,7 @@ func (h *hubService) Publish(ctx context.Context, req *hubv1.PublishRequest) (*h
 	if err != nil {
 		return nil, err
 	}
+	h.metrics.Published(time.Since(begun))
 	return &hubv1.PublishResponse{Sequences: sequences}, nil
 }
 
@@ -52,8 +54,6 @@ func (h *hubService) Sync(ctx context.Context, req *hubv1.SyncRequest, stream *c
 }
 
 func (h *hubService) Listen(ctx context.Context, req *hubv1.ListenRequest, stream *connect.ServerStream[hubv1.ListenResponse]) error {
-	h.listeners.Add(1)
-	defer h.listeners.Add(-1)
 	return h.read(ctx, reader{after: req.GetAfter(), follow: true, skip: req.GetSkipMissing()}, req.GetTypes(), func(m message) error {
 		return stream.Send(&hubv1.ListenResponse{
 			Entries: toProto(m.Entries), Cursor: m.Cursor, Head: m.head, HubId: h.store.HubID(), Sum: m.Sum, AfterSum: m.AfterSum, Skipped: m.skipped,
@@ -68,7 +68,9 @@ func (h *hubService) read(ctx context.Context, r reader, types []string,
 	if r.types, err = store.NewTypeSet(types); err != nil {
 		return err
 	}
-	leave, err := h.limit.enter(r.caller.project.Name)
+	r.place = &place{follow: r.follow}
+	r.place.cursor.Store(r.after)
+	leave, err := h.streams.enter(r.caller.project.Name, r.place)
 	if err != nil {
 		return err
 	}
@@ -83,35 +85,4 @@ func (h *hubService) read(ctx context.Context, r reader, types []string,
 			head, max(r.after, r.until))
 	}
 	return r.run(ctx)
-}
-
-func (h *hubService) Status(ctx context.Context, _ *hubv1.StatusRequest) (*hubv1.StatusResponse, error) {
-	head, _ := h.store.Head()
-	free, err := store.DiskFree(h.store.Dir())
-	if err != nil {
-		return nil, err
-	}
-	byType := make(map[string]uint64, len(hub.Types))
-	for _, t := range hub.Types {
-		byType[string(t)] = 0
-	}
-	for t, n := range h.store.Counts() {
-		byType[string(t)] = n
-	}
-	return &hubv1.StatusResponse{
-		HubId:         h.store.HubID(),
-		Version:       h.version,
-		Role:          "leader",
-		Project:       callerOf(ctx).project.Name,
-		Head:          head,
-		Entries:       head + 1 - h.store.Oldest(),
-		EntriesByType: byType,
-		Listeners:     uint32(max(h.listeners.Load(), 0)),
-		StartedAt:     timestamppb.New(h.started),
-		DiskFreeBytes: free,
-		Degraded:      h.store.Degraded(),
-		Now:           timestamppb.Now(),
-		Oldest:        h.store.Oldest(),
-		LogBytes:      h.store.LogBytes(),
-	}, nil
 }

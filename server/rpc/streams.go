@@ -3,42 +3,64 @@ package rpc
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"ctxhub/server/hub"
 	"ctxhub/server/store"
 )
 
-// streamLimit counts open streams.
-type streamLimit struct {
+// place is an open stream, as others see it. Nothing is ever sent to a stream through it.
+type place struct {
+	follow bool          // a Listen
+	cursor atomic.Uint64 // how far it has read
+}
+
+// openStreams are all there are, and how many there may be.
+type openStreams struct {
 	total, perProject int
 
 	mu   sync.Mutex
-	open int
+	open map[*place]struct{}
 	by   map[string]int
 }
 
-// enter takes a place; leave gives it back. errLimit beyond the limits.
-func (l *streamLimit) enter(project string) (leave func(), err error) {
+// enter takes a place; leave gives it back. errStreams or errProjectStreams beyond the limits.
+func (l *openStreams) enter(project string, p *place) (leave func(), err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.open >= l.total {
-		return nil, hub.Refuse(errLimit, "the hub has %d streams open, which is its limit: try again in %s seconds", l.open, retryAfter)
+	if len(l.open) >= l.total {
+		return nil, hub.Refuse(errStreams, "the hub has %d streams open, which is its limit: try again in %s seconds", len(l.open), retryAfter)
 	}
 	if l.by[project] >= l.perProject {
-		return nil, hub.Refuse(errLimit, "project %q has %d streams open, which is its limit: close one, or try again in %s seconds",
+		return nil, hub.Refuse(errProjectStreams, "project %q has %d streams open, which is its limit: close one, or try again in %s seconds",
 			project, l.by[project], retryAfter)
 	}
-	l.open++
+	l.open[p] = struct{}{}
 	l.by[project]++
 	return func() {
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		l.open--
+		delete(l.open, p)
 		if l.by[project]--; l.by[project] == 0 {
 			delete(l.by, project)
 		}
 	}, nil
+}
+
+// lags are how far each Listen is behind the head. Syncs are only counted: they begin behind and end by themselves.
+func (l *openStreams) lags(head uint64) (lags []uint64, syncs int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	lags = make([]uint64, 0, len(l.open))
+	for p := range l.open {
+		if p.follow {
+			lags = append(lags, head-min(p.cursor.Load(), head))
+		} else {
+			syncs++
+		}
+	}
+	return lags, syncs
 }
 
 // reader walks the log for one stream. Sync and Listen are the same walk; one ends, the other waits.
@@ -52,6 +74,7 @@ type reader struct {
 	types  store.TypeSet
 	send   func(m message) error
 	ahead  chan readResult // what readAhead has begun; nil if nothing
+	place  *place          // where others see how far it is
 	sum    string          // at the cursor that the caller was told last
 }
 
@@ -123,6 +146,7 @@ func (r *reader) run(ctx context.Context) error {
 			}
 			r.sum, due, skipped = batch.Sum, false, 0
 		}
+		r.place.cursor.Store(r.after)
 		if done {
 			return nil
 		}
