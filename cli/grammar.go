@@ -22,6 +22,7 @@ type grammar struct {
 		Sync      syncMirror       `cmd:"" help:"Bring the mirror in .context/hub to the hub's head."`
 		Listen    listen           `cmd:"" help:"Keep the mirror in .context/hub at the hub's head."`
 		Status    connectionStatus `cmd:"" help:"Show this project's connection and what is wrong with it."`
+		Doctor    connectionDoctor `cmd:"" help:"Look at everything between this project and its hub."`
 	} `cmd:"" help:"Connect this project with a hub."`
 
 	Demo       demo       `cmd:"" help:"Show a hub and two projects at work, and clean up."`
