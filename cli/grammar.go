@@ -8,6 +8,7 @@ type grammar struct {
 		Start   hubStart  `cmd:"" help:"Start a hub on this machine."`
 		Stop    hubStop   `cmd:"" help:"Drain and stop the hub that runs on this machine."`
 		Status  hubStatus `cmd:"" help:"Show how a hub is."`
+		Doctor  hubDoctor `cmd:"" help:"Look at everything that a hub on this machine depends on."`
 		Project struct {
 			List   projectList   `cmd:"" help:"List the projects registered with a hub."`
 			Revoke projectRevoke `cmd:"" help:"Make a project's token worthless. Its entries stay."`

@@ -39,7 +39,13 @@ func (f *hubFlags) dial(sys *system) (*theHub, error) {
 	if err != nil {
 		return nil, f.notRunning(err)
 	}
-	config := client.Config{Addresses: []string{local.URL}, Token: local.AdminToken}
+	return dialLocal(local, client.Config{})
+}
+
+// dialLocal makes the admin's client for a hub on this machine, with what else config says.
+func dialLocal(local server.Local, config client.Config) (*theHub, error) {
+	config.Addresses, config.Token = []string{local.URL}, local.AdminToken
+	var err error
 	if config.CACert, err = readCert(local.TLSCert); err != nil {
 		return nil, err
 	}

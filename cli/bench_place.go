@@ -1,0 +1,6 @@
+package cli
+
+const (
+	benchPattern = ".ctx-bench-*"
+	benchData    = "hub-data"
+)
