@@ -9,6 +9,7 @@ type grammar struct {
 		Stop    hubStop   `cmd:"" help:"Drain and stop the hub that runs on this machine."`
 		Status  hubStatus `cmd:"" help:"Show how a hub is."`
 		Doctor  hubDoctor `cmd:"" help:"Look at everything that a hub on this machine depends on."`
+		Bench   hubBench  `cmd:"" help:"Measure publish, sync and listen against the disk's own limit."`
 		Project struct {
 			List   projectList   `cmd:"" help:"List the projects registered with a hub."`
 			Revoke projectRevoke `cmd:"" help:"Make a project's token worthless. Its entries stay."`
