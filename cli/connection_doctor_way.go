@@ -185,7 +185,7 @@ func judgeChain(chains [][]*x509.Certificate, now time.Time) finding {
 	}
 	left := first.NotAfter.Sub(now)
 	if left < expirySoon {
-		return doubt("renew it where TLS is served, on the proxy or the hub's host; both read a renewed file after: nginx -s reload, or at once",
+		return doubt("renew it where TLS ends: on the proxy's host, and then nginx -s reload; or on the hub's, which reads it again by itself",
 			"the certificate of %s is good for %s only, until %s", certName(first), span(left), first.NotAfter.Format(time.DateOnly))
 	}
 	return fine("the certificate of %s is good until %s", certName(first), first.NotAfter.Format(time.DateOnly))
