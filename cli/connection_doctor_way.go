@@ -77,11 +77,12 @@ func addresses(ips []netip.Addr) string {
 func (p *patient) connectTCP(ctx context.Context) finding {
 	const patience = 3 * time.Second
 	var dead []string
+	silent := false
 	for _, ip := range p.ips {
 		target := netip.AddrPortFrom(ip, p.address.Port).String()
 		conn, err := (&net.Dialer{Timeout: patience}).DialContext(ctx, "tcp", target)
 		if err != nil {
-			dead = append(dead, target+": "+dialReason(err))
+			dead, silent = append(dead, target+": "+dialReason(err)), silent || isTimeout(err)
 			continue
 		}
 		_ = conn.Close()
@@ -92,22 +93,29 @@ func (p *patient) connectTCP(ctx context.Context) finding {
 	switch {
 	case p.target == "":
 		return wrong("check address and firewall; "+lookAtHub, "%s", strings.Join(dead, "; ")).code(exitUnreachable)
-	case len(dead) > 0:
+	case silent: // one that refuses costs a client no time, and is common: localhost has two addresses
 		return doubt("on the hub's host: ctx hub doctor; or take the dead address out of the name", "%s answers, but %s", p.target, strings.Join(dead, "; "))
+	}
+	if len(dead) > 0 {
+		return fine("%s takes connections; %s", p.target, strings.Join(dead, "; "))
 	}
 	return fine("%s takes connections", p.address.HostPort())
 }
 
 // dialReason is why there was no connection, without the address.
 func dialReason(err error) string {
-	var timeout net.Error
-	if errors.As(err, &timeout) && timeout.Timeout() {
+	if isTimeout(err) {
 		return "no answer: the host is down, or a firewall drops the packets"
 	}
 	for inner := errors.Unwrap(err); inner != nil; inner = errors.Unwrap(err) {
 		err = inner
 	}
 	return err.Error()
+}
+
+func isTimeout(err error) bool {
+	var timeout net.Error
+	return errors.As(err, &timeout) && timeout.Timeout()
 }
 
 // lookAtTLS leaves it to the client to say what is wrong with a certificate, so that the words are those of every

@@ -25,7 +25,8 @@ type doctoredHub struct {
 	hubv1connect.UnimplementedHubServiceHandler
 	status hubv1.StatusResponse
 	skew   time.Duration
-	silent bool // its streams say nothing
+	silent bool          // its streams are refused
+	held   time.Duration // its first message, as by a proxy that buffers
 }
 
 func (h *doctoredHub) Status(context.Context, *hubv1.StatusRequest) (*hubv1.StatusResponse, error) {
@@ -44,6 +45,7 @@ func (h *doctoredHub) Listen(ctx context.Context, _ *hubv1.ListenRequest, out *c
 	if h.silent {
 		return connect.NewError(connect.CodeUnavailable, errors.New("the hub is going down"))
 	}
+	time.Sleep(h.held)
 	if err := out.Send(&hubv1.ListenResponse{HubId: "h"}); err != nil {
 		return err
 	}
@@ -137,6 +139,18 @@ func TestDoctorSeesAStreamThatIsNotServed(t *testing.T) {
 	code, stdout, _ := inProcess(t, "connection", "doctor", "--json")
 	if f := findingOf(t, stdout, "first message"); f.Verdict != verdictProblem || code != exitUnreachable {
 		t.Errorf("exit code %d, %+v", code, f)
+	}
+}
+
+// A first message that comes late is one that something holds back: a hub's own leaves at once.
+func TestDoctorSeesMessagesHeldBack(t *testing.T) {
+	joinTo(t, serveDoctored(t, &doctoredHub{held: firstWithin + 200*time.Millisecond}))
+	code, stdout, _ := inProcess(t, "connection", "doctor", "--json")
+	if f := findingOf(t, stdout, "first message"); f.Verdict != verdictProblem || !strings.Contains(f.Seen, "holds messages back") || code != exitError {
+		t.Errorf("exit code %d, %+v", code, f)
+	}
+	if f := findingOf(t, stdout, "idle stream"); f.Verdict != verdictUnseen {
+		t.Errorf("%+v", f)
 	}
 }
 

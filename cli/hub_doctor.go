@@ -142,6 +142,8 @@ func (h *host) askHTTP1(ctx context.Context) finding {
 	}
 	answer, err := askOverHTTP(ctx, h.at, "", secure, onlyHTTP1())
 	switch {
+	case err != nil && ctx.Err() == nil && isTimeout(err):
+		return wrong(restart, "no answer within %s", span(probeTimeout)).code(exitUnreachable)
 	case err != nil:
 		return wrong(restart, "no answer: %s", dialReason(err)).code(exitUnreachable)
 	case !answer.hub:

@@ -89,6 +89,40 @@ func TestJudgeSpace(t *testing.T) {
 	}
 }
 
+func TestHubDoctorLooksAtFiles(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"entries.jsonl", "hub.log"} {
+		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h := &host{command: &hubDoctor{dataDir: dataDir{DataDir: dir}}, dir: dir}
+	if got := h.lookAtDir(t.Context()); got.Verdict != verdictOK {
+		t.Fatalf("%+v", got)
+	}
+	if got := h.lookAtLog(t.Context()); got.Verdict != verdictOK {
+		t.Errorf("a short log: %+v", got)
+	}
+	if err := os.Truncate(filepath.Join(dir, "hub.log"), 101<<20); err != nil { // a hole, which takes no room
+		t.Fatal(err)
+	}
+	if got := h.lookAtLog(t.Context()); got.Verdict != verdictWarning || !strings.Contains(got.Next, "truncate") {
+		t.Errorf("a long log: %+v", got)
+	}
+	if !isRoot() {
+		return
+	}
+	if got := h.lookAtOwner(t.Context()); got.Verdict != verdictOK {
+		t.Errorf("one owner: %+v", got)
+	}
+	if err := os.Chown(filepath.Join(dir, "entries.jsonl"), 54321, -1); err != nil {
+		t.Fatal(err)
+	}
+	if got := h.lookAtOwner(t.Context()); got.Verdict != verdictProblem || !strings.Contains(got.Seen, "entries.jsonl (54321)") || !strings.Contains(got.Next, "chown -R root") {
+		t.Errorf("two owners: %+v", got)
+	}
+}
+
 func TestJudgeFileSystem(t *testing.T) {
 	for kind, want := range map[string]verdict{"ext4": verdictOK, "tmpfs": verdictWarning, "nfs": verdictWarning, "fuse": verdictWarning, "": verdictUnseen} {
 		if got := judgeFileSystem(kind); got.Verdict != want {
