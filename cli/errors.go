@@ -98,6 +98,9 @@ func answered(err error, with ...connect.Code) bool {
 	return connect.IsWireError(err) && slices.Contains(with, connect.CodeOf(err))
 }
 
+// isAnswer tells whether the hub itself gave this error: what is between here and there works.
+func isAnswer(err error) bool { return connect.IsWireError(err) }
+
 // What a command tells apart in the hub's answers.
 func isTaken(err error) bool     { return answered(err, connect.CodeAlreadyExists) }
 func isUnknown(err error) bool   { return answered(err, connect.CodeNotFound) }

@@ -8,6 +8,8 @@ type grammar struct {
 		Start   hubStart   `cmd:"" help:"Start a hub on this machine."`
 		Stop    hubStop    `cmd:"" help:"Drain and stop the hub that runs on this machine."`
 		Status  hubStatus  `cmd:"" help:"Show how a hub is."`
+		Doctor  hubDoctor  `cmd:"" help:"Look at everything that a hub on this machine depends on."`
+		Bench   hubBench   `cmd:"" help:"Measure publish, sync and listen against the disk's own limit."`
 		Backup  hubBackup  `cmd:"" help:"Write all that a hub holds to a file, while it serves."`
 		Restore hubRestore `cmd:"" help:"Make a data directory what it was when a backup was taken."`
 		Rotate  hubRotate  `cmd:"" help:"Seal the log so far into the archive and go on with an empty file."`
@@ -27,6 +29,7 @@ type grammar struct {
 		Sync      syncMirror       `cmd:"" help:"Bring the mirror in .context/hub to the hub's head."`
 		Listen    listen           `cmd:"" help:"Keep the mirror in .context/hub at the hub's head."`
 		Status    connectionStatus `cmd:"" help:"Show this project's connection and what is wrong with it."`
+		Doctor    connectionDoctor `cmd:"" help:"Look at everything between this project and its hub."`
 	} `cmd:"" help:"Connect this project with a hub."`
 
 	Demo       demo       `cmd:"" help:"Show a hub and two projects at work, and clean up."`

@@ -24,7 +24,8 @@ type hubFlags struct {
 type theHub struct {
 	*client.Client
 	address string
-	local   server.Local // zero for a hub elsewhere
+	config  client.Config // what the client was made with
+	local   server.Local  // zero for a hub elsewhere
 }
 
 func (f *hubFlags) dial(sys *system) (*theHub, error) {
@@ -39,7 +40,13 @@ func (f *hubFlags) dial(sys *system) (*theHub, error) {
 	if err != nil {
 		return nil, f.notRunning(err)
 	}
-	config := client.Config{Addresses: []string{local.URL}, Token: local.AdminToken}
+	return dialLocal(local, client.Config{})
+}
+
+// dialLocal makes the admin's client for a hub on this machine, with what else config says.
+func dialLocal(local server.Local, config client.Config) (*theHub, error) {
+	config.Addresses, config.Token = []string{local.URL}, local.AdminToken
+	var err error
 	if config.CACert, err = readCert(local.TLSCert); err != nil {
 		return nil, err
 	}
@@ -50,7 +57,7 @@ func (f *hubFlags) dial(sys *system) (*theHub, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &theHub{c, typedAddress(local.URL), local}, nil
+	return &theHub{c, typedAddress(local.URL), config, local}, nil
 }
 
 func (f *hubFlags) dialRemote(sys *system) (*theHub, error) {
@@ -73,7 +80,7 @@ func (f *hubFlags) dialRemote(sys *system) (*theHub, error) {
 	if err != nil {
 		return nil, &advice{err: err, hint: "ctx hub status --help", exit: exitUsage}
 	}
-	return &theHub{Client: c, address: typedAddress(address.String())}, nil
+	return &theHub{Client: c, address: typedAddress(address.String()), config: config}, nil
 }
 
 // explain adds to an error which hub it is about.

@@ -44,6 +44,7 @@ func TestScripts(t *testing.T) {
 			"tokenof":  tokenOf,
 			"mode":     mode,
 			"killhub":  killHub,
+			"verdict":  verdictOf,
 		},
 	})
 }
@@ -215,4 +216,30 @@ func killHub(ts *testscript.TestScript, _ bool, args []string) {
 	dir := ts.MkAbs(args[0])
 	killByFile(filepath.Join(dir, "hub.pid"))
 	ts.Check(awaitGone(dir))
+}
+
+// verdict CHECK VERDICT [NEXT] looks at what a doctor has written with --json. A problem must have a next step, and
+// what is not checked a reason.
+func verdictOf(ts *testscript.TestScript, _ bool, args []string) {
+	var d diagnosis
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile("stdout")), &d))
+	found := false
+	for _, f := range d.Checks {
+		if f.Seen == "" || f.Verdict == verdictProblem && f.Next == "" {
+			ts.Fatalf("incomplete: %+v", f)
+		}
+		if f.Check != args[0] {
+			continue
+		}
+		found = true
+		if string(f.Verdict) != args[1] {
+			ts.Fatalf("%s is %q, want %q: %s", f.Check, f.Verdict, args[1], f.Seen)
+		}
+		if len(args) > 2 && !strings.Contains(f.Next, args[2]) {
+			ts.Fatalf("%s: the next step is %q, want %q", f.Check, f.Next, args[2])
+		}
+	}
+	if !found {
+		ts.Fatalf("there is no check %q", args[0])
+	}
 }

@@ -20,6 +20,7 @@ var ErrNotRunning = errors.New("no hub is running")
 type Local struct {
 	URL        string
 	TLSCert    string // PEM file of the certificate it serves, if it speaks TLS
+	TLSKey     string // PEM file of its key
 	AdminToken string
 	PID        int
 }
@@ -27,16 +28,20 @@ type Local struct {
 type addressFile struct {
 	URL     string `json:"url"`
 	TLSCert string `json:"tls_cert,omitempty"`
+	TLSKey  string `json:"tls_key,omitempty"`
 }
 
 // announce writes the process's files; the returned function removes them.
-func announce(dir, url, cert string) (forget func() error, err error) {
-	if cert != "" {
-		if cert, err = filepath.Abs(cert); err != nil {
+func announce(dir, url, cert, key string) (forget func() error, err error) {
+	for _, file := range []*string{&cert, &key} {
+		if *file == "" {
+			continue
+		}
+		if *file, err = filepath.Abs(*file); err != nil {
 			return nil, err
 		}
 	}
-	address, err := json.Marshal(addressFile{url, cert})
+	address, err := json.Marshal(addressFile{url, cert, key})
 	if err != nil {
 		return nil, err
 	}
@@ -85,7 +90,7 @@ func FindLocal(dataDir string) (Local, error) {
 	if err := json.Unmarshal(text, &a); err != nil {
 		return Local{}, fmt.Errorf("%s: %w", filepath.Join(dataDir, store.AddressName), err)
 	}
-	l.URL, l.TLSCert = a.URL, a.TLSCert
+	l.URL, l.TLSCert, l.TLSKey = a.URL, a.TLSCert, a.TLSKey
 	l.AdminToken, err = store.ReadAdminToken(dataDir)
 	return l, err
 }

@@ -75,7 +75,7 @@ func Run(ctx context.Context, config Config) (err error) {
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(listener) }()
 	defer func() { err = errors.Join(err, drain(server, draining)) }()
-	forget, err := announce(c.DataDir, started.LocalURL, c.TLSCert)
+	forget, err := announce(c.DataDir, started.LocalURL, c.TLSCert, c.TLSKey)
 	if err != nil {
 		return err
 	}

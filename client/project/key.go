@@ -20,6 +20,16 @@ func keyPath() (string, error) {
 	return filepath.Join(home, ".ctx", ".ctx.key"), nil
 }
 
+// CheckKey looks at the user's key, which seals connections, and names its file. It makes none. fs.ErrNotExist,
+// ErrKeyMode or ErrKeySize.
+func CheckKey() (path string, err error) {
+	if path, err = keyPath(); err != nil {
+		return "", err
+	}
+	_, err = readKey(path)
+	return path, err
+}
+
 // readKey returns the user's key. fs.ErrNotExist, ErrKeyMode or ErrKeySize, with the file's name.
 func readKey(path string) ([]byte, error) {
 	info, err := os.Stat(path)

@@ -110,8 +110,9 @@ func TestAnUnpackedBackupIsADataDirectory(t *testing.T) {
 	}
 }
 
-// TestADamagedBackupIsRefusedAndNothingTouched changes every 3rd byte, and cuts at every 64th.
+// TestADamagedBackupIsRefusedAndNothingTouched changes every 11th byte, and cuts at every 66th.
 func TestADamagedBackupIsRefusedAndNothingTouched(t *testing.T) {
+	t.Parallel()
 	s := mustOpen(t, smallHub(t))
 	backup := backupOf(t, s)
 	mustClose(t, s)
@@ -122,7 +123,7 @@ func TestADamagedBackupIsRefusedAndNothingTouched(t *testing.T) {
 			if what == "flipped" {
 				damaged[at] ^= 1 << (at % 8)
 			}
-			if at%3 != 0 || what == "cut" && at%66 != 0 {
+			if at%11 != 0 || what == "cut" && at%66 != 0 {
 				continue
 			}
 			m, err := checkCopy(bytes.NewReader(damaged))
@@ -277,6 +278,7 @@ func TestSaveBackupLeavesAWholeFileOrNone(t *testing.T) {
 // TestAFaultAtEveryStepOfARestore: what a failed restore leaves is the data from before or the backup's, and the
 // next start has one of them, whole.
 func TestAFaultAtEveryStepOfARestore(t *testing.T) {
+	t.Parallel()
 	s := mustOpen(t, smallHub(t))
 	backup := backupOf(t, s)
 	mustClose(t, s)

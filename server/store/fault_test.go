@@ -241,6 +241,7 @@ func TestAFailedSyncPoisons(t *testing.T) {
 // TestAFaultAtEveryStepLosesNothingAcknowledged lets the n-th change of the disk fail, for every n, while entries,
 // projects and revocations are written, and looks at what a restart finds.
 func TestAFaultAtEveryStepLosesNothingAcknowledged(t *testing.T) {
+	t.Parallel()
 	for _, stays := range []bool{false, true} {
 		for n := 0; ; n++ {
 			s, f, dir := openFaulty(t)

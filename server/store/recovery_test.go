@@ -53,6 +53,7 @@ func dirWith(t *testing.T, log []byte) string {
 }
 
 func TestACutAtEveryByteLeavesWholeCommits(t *testing.T) {
+	t.Parallel()
 	commits := []int{1, 3, 1, 2}
 	log, ends := writeLog(t, commits...)
 	for cut := range len(log) + 1 {
@@ -108,6 +109,7 @@ func tornOf(t *testing.T, dir string) []byte {
 // TestHolesInTheLastCommitAreTorn: a power loss may leave any part of the last write unwritten, also with later
 // lines of the same write on disk.
 func TestHolesInTheLastCommitAreTorn(t *testing.T) {
+	t.Parallel()
 	log, ends := writeLog(t, 2, 4)
 	for hole := ends[0]; hole < ends[1]; hole += 7 {
 		holed := bytes.Clone(log)
@@ -124,6 +126,7 @@ func TestHolesInTheLastCommitAreTorn(t *testing.T) {
 }
 
 func TestEveryFlippedByteBeforeTheLastCommitIsRefused(t *testing.T) {
+	t.Parallel()
 	log, ends := writeLog(t, 1, 2, 1)
 	lines := bytes.SplitAfter(log, []byte("\n"))
 	offset, line := 0, 0

@@ -12,23 +12,24 @@ import (
 	"ctxhub/server/hub"
 )
 
-// TestRepairKeepsAllThatCanBeRead flips a bit in every 5th byte of a small hub's log, its archive included, and cuts and
+// TestRepairKeepsAllThatCanBeRead flips a bit in every 13th byte of a small hub's log, its archive included, and cuts and
 // zeroes parts. After a repair the hub opens, has every entry but those of the damaged line, once and in order, and
 // the files from before are aside.
 func TestRepairKeepsAllThatCanBeRead(t *testing.T) {
+	t.Parallel()
 	good := smallHub(t)
 	for _, name := range []string{archivedName(1, 3), logName} {
 		text, err := os.ReadFile(filepath.Join(good, name))
 		if err != nil {
 			t.Fatal(err)
 		}
-		for at := 0; at < len(text); at += 5 {
+		for at := 0; at < len(text); at += 13 {
 			for what, damage := range map[string]func(b []byte) []byte{
 				"flip": func(b []byte) []byte { b[at] ^= 1 << (at % 8); return b },
 				"hole": func(b []byte) []byte { clear(b[at:min(at+300, len(b))]); return b },
 				"cut":  func(b []byte) []byte { return append(b[:at], b[min(at+150, len(b)):]...) },
 			} {
-				if what != "flip" && at%35 != 0 {
+				if what != "flip" && at%39 != 0 {
 					continue
 				}
 				t.Run(fmt.Sprint(filepath.Base(name), what, at), func(t *testing.T) { repairOne(t, good, name, damage(bytes.Clone(text))) })
@@ -163,6 +164,7 @@ func listing(t *testing.T, dir string) (all []string) {
 // TestAFaultAtEveryStepOfARepair lets the n-th change of the disk fail for good, for every n. Whatever it leaves, the
 // next repair, on a disk that is well, ends where an undisturbed one would have ended.
 func TestAFaultAtEveryStepOfARepair(t *testing.T) {
+	t.Parallel()
 	good := smallHub(t)
 	name := archivedName(1, 3)
 	text, err := os.ReadFile(filepath.Join(good, name))

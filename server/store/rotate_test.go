@@ -202,6 +202,7 @@ func TestASealedFileIsNotCut(t *testing.T) {
 // TestAFaultAtEveryStepOfARotation lets the n-th change of the disk fail, for every n, and wants the log to be whole,
 // then and after a restart.
 func TestAFaultAtEveryStepOfARotation(t *testing.T) {
+	t.Parallel()
 	for _, stays := range []bool{false, true} {
 		for n := 0; ; n++ {
 			s, f, dir := openFaulty(t)

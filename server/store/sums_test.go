@@ -10,6 +10,7 @@ import (
 // TestBatchesTellTheSumsOfTheirEnds: a batch follows on from the one before, and the sums are those of the file,
 // whether it was read from there or from memory, with every filter.
 func TestBatchesTellTheSumsOfTheirEnds(t *testing.T) {
+	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "data")
 	s := mustOpen(t, dir)
 	fill(t, s, 0, 1500) // more than the cache and a batch hold

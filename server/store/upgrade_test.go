@@ -98,6 +98,7 @@ func wantUpgraded(t *testing.T, s *Store) {
 // TestAFaultAtEveryStepOfAnUpgrade: an upgrade that fails leaves the old directory or the new one, and the next
 // start ends where an undisturbed one would have.
 func TestAFaultAtEveryStepOfAnUpgrade(t *testing.T) {
+	t.Parallel()
 	for n := 0; ; n++ {
 		dir := copyDir(t, oldFixture)
 		f := &faulty{after: -1}

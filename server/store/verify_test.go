@@ -94,6 +94,7 @@ func TestVerifyOfAGoodDirectory(t *testing.T) {
 // TestVerifyNamesEveryFlippedBit flips a bit of every byte of a small hub's log, its archive included, and wants verify to
 // name the file and the line, and to lose no other entry.
 func TestVerifyNamesEveryFlippedBit(t *testing.T) {
+	t.Parallel()
 	good := smallHub(t)
 	archive := archivedName(1, 3)
 	for _, name := range []string{archive, logName} {
@@ -162,6 +163,7 @@ func TestVerifyNamesWhatElseIsWrong(t *testing.T) {
 
 // TestVerifyKnowsATornTail: what a crash leaves at the end is no damage, and no more than a start would cut.
 func TestVerifyKnowsATornTail(t *testing.T) {
+	t.Parallel()
 	commits := []int{1, 2, 3}
 	log, ends := writeLog(t, commits...)
 	for cut := range len(log) + 1 {
