@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"os"
 	"time"
 
+	hubv1 "ctxhub/gen/ctx/hub/v1"
 	"ctxhub/server/store"
 )
 
@@ -47,12 +49,16 @@ func (c *hubBackup) Run(ctx context.Context, sys *system) error {
 	defer hub.Close()
 	bar := newBar(sys, "backup", size)
 	defer bar.clear()
-	var bytes uint64
+	var written uint64
+	progress := func(done, total uint64) {
+		written = done
+		bar.show(done, total)
+	}
 	from := func(w io.Writer) error {
-		return hub.Backup(ctx, w, func(done, total uint64) {
-			bytes = done
-			bar.show(done, total)
-		})
+		if c.Hub == "" {
+			return c.copyBeside(ctx, hub, w, progress)
+		}
+		return hub.Backup(ctx, &hubv1.BackupRequest{}, w, progress)
 	}
 	if c.File == "-" {
 		return hub.explain(from(sys.out))
@@ -63,12 +69,50 @@ func (c *hubBackup) Run(ctx context.Context, sys *system) error {
 	}
 	bar.clear()
 	if c.JSON {
-		return sys.json(backupReport{c.File, bytes, m.HubID, m.TakenAt, m.Oldest, m.Head})
+		return sys.json(backupReport{c.File, written, m.HubID, m.TakenAt, m.Oldest, m.Head})
 	}
 	sys.printf("wrote %s\n", c.File)
-	sys.rows([2]string{"entries", count(m.Head+1-m.Oldest) + ", up to sequence " + count(m.Head)}, [2]string{"size", size(bytes)}, [2]string{"hub id", m.HubID})
+	sys.rows([2]string{"entries", count(m.Head+1-m.Oldest) + ", up to sequence " + count(m.Head)}, [2]string{"size", size(written)}, [2]string{"hub id", m.HubID})
 	sys.next("To go back to it, with the hub stopped", c.command("ctx hub restore "+shellWord(c.File)))
 	return nil
+}
+
+// copyBeside copies the log's files of a hub on this machine itself, which spares the hub the work, and takes from it
+// only what belongs to them at one moment.
+func (c *hubBackup) copyBeside(ctx context.Context, hub *theHub, w io.Writer, progress func(done, total uint64)) error {
+	dir, err := c.path()
+	if err != nil {
+		return err
+	}
+	var small bytes.Buffer
+	if err := hub.Backup(ctx, &hubv1.BackupRequest{WithoutLog: true}, &small, nil); err != nil {
+		return err
+	}
+	snapshot, err := store.BesideHub(dir, &small)
+	if err != nil {
+		return err
+	}
+	to := &watchedWriter{ctx: ctx, w: w, progress: progress, total: uint64(max(snapshot.Size(), 0))}
+	_, err = snapshot.WriteTo(to)
+	return errors.Join(err, snapshot.Close())
+}
+
+// watchedWriter tells how much was written, and ends with ctx.
+type watchedWriter struct {
+	ctx         context.Context //nolint:containedctx // a Writer's Write takes none
+	w           io.Writer
+	progress    func(done, total uint64)
+	done, total uint64
+}
+
+func (w *watchedWriter) Write(p []byte) (int, error) {
+	if err := w.ctx.Err(); err != nil {
+		return 0, err
+	}
+	n, err := w.w.Write(p)
+	w.done += uint64(max(n, 0))
+	w.progress(w.done, w.total)
+	return n, err
 }
 
 // explain knows what can be wrong with the file.

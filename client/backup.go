@@ -11,12 +11,12 @@ import (
 
 // Backup writes a backup of the hub to w, as it is when the call begins; the client's token is the admin's. It is not
 // tried again, since w has then had a part of it. progress, if set, is told how many bytes came, of how many.
-func (c *Client) Backup(ctx context.Context, w io.Writer, progress func(done, total uint64)) error {
+func (c *Client) Backup(ctx context.Context, req *hubv1.BackupRequest, w io.Writer, progress func(done, total uint64)) error {
 	ctx, stop := c.join(ctx)
 	defer stop()
 	e := c.pick()
 	open := func(ctx context.Context) (*connect.ServerStreamForClient[hubv1.BackupResponse], error) {
-		return e.admin.Backup(ctx, &hubv1.BackupRequest{})
+		return e.admin.Backup(ctx, req)
 	}
 	var done, total uint64
 	var writing error

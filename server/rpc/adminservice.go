@@ -61,10 +61,13 @@ func (a *adminService) Rotate(ctx context.Context, _ *hubv1.RotateRequest) (*hub
 	return &hubv1.RotateResponse{Archive: sealed.Name, First: sealed.First, Last: sealed.Last}, nil
 }
 
-func (a *adminService) Backup(ctx context.Context, _ *hubv1.BackupRequest, stream *connect.ServerStream[hubv1.BackupResponse]) error {
+func (a *adminService) Backup(ctx context.Context, req *hubv1.BackupRequest, stream *connect.ServerStream[hubv1.BackupResponse]) error {
 	snapshot, err := a.store.Snapshot()
 	if err != nil {
 		return err
+	}
+	if req.GetWithoutLog() {
+		snapshot = snapshot.WithoutLog()
 	}
 	out := &parts{size: uint64(snapshot.Size()), send: func(m *hubv1.BackupResponse) error { //nolint:gosec // a size
 		if err := mayGoOn(ctx, a.auth, callerOf(ctx), a.draining); err != nil {

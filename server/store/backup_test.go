@@ -369,3 +369,61 @@ func TestABackupOfARottenLogFails(t *testing.T) {
 		}
 	}
 }
+
+// TestABackupBesideTheHubIsTheHubsOwn: with the files read from the directory, also after they moved on, the backup is
+// byte for byte the one that the hub itself would have written.
+func TestABackupBesideTheHubIsTheHubsOwn(t *testing.T) {
+	dir := smallHub(t)
+	s := mustOpen(t, dir)
+	defer mustClose(t, s)
+	snap, err := s.Snapshot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want, small bytes.Buffer
+	if _, err := snap.WriteTo(&want); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := snap.WithoutLog().WriteTo(&small); err != nil {
+		t.Fatal(err)
+	}
+	for _, change := range []func(){
+		func() {}, func() { fill(t, s, 100, 103) },
+	} {
+		change()
+		if got := besideHub(t, dir, small.Bytes()); !bytes.Equal(got, want.Bytes()) {
+			t.Errorf("%d bytes, want %d", len(got), want.Len())
+		}
+	}
+	// Sealed at the very entry at which the backup was taken.
+	if snap, err = s.Snapshot(); err != nil {
+		t.Fatal(err)
+	}
+	want.Reset()
+	small.Reset()
+	if _, err := snap.WriteTo(&want); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := snap.WithoutLog().WriteTo(&small); err != nil {
+		t.Fatal(err)
+	}
+	mustRotate(t, s)
+	fill(t, s, 200, 240)
+	if got := besideHub(t, dir, small.Bytes()); !bytes.Equal(got, want.Bytes()) {
+		t.Errorf("after a rotation: %d bytes, want %d", len(got), want.Len())
+	}
+}
+
+func besideHub(t *testing.T, dir string, small []byte) []byte {
+	t.Helper()
+	snap, err := BesideHub(dir, bytes.NewReader(small))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	_, err = snap.WriteTo(&b)
+	if err := errors.Join(err, snap.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}

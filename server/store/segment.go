@@ -85,6 +85,12 @@ func archivedName(first, last uint64) string {
 	return filepath.Join(archiveName, fmt.Sprintf("entries-%012d-%012d.jsonl", first, last))
 }
 
+// parseArchived takes such a name apart, with slashes.
+func parseArchived(name string) (first, last uint64, ok bool) {
+	_, err := fmt.Sscanf(name, archiveName+"/entries-%d-%d.jsonl", &first, &last)
+	return first, last, err == nil && 0 < first && first <= last && filepath.ToSlash(archivedName(first, last)) == name
+}
+
 // listArchive returns what the archive holds, by sequence. Files of other names are not looked at.
 func listArchive(dir string) ([]archived, error) {
 	names, err := os.ReadDir(filepath.Join(dir, archiveName))
@@ -93,12 +99,8 @@ func listArchive(dir string) ([]archived, error) {
 	}
 	var all []archived
 	for _, n := range names {
-		var a archived
-		if _, err := fmt.Sscanf(n.Name(), "entries-%d-%d.jsonl", &a.first, &a.last); err != nil {
-			continue
-		}
-		if a.name = archivedName(a.first, a.last); filepath.Base(a.name) == n.Name() && 0 < a.first && a.first <= a.last {
-			all = append(all, a)
+		if first, last, ok := parseArchived(archiveName + "/" + n.Name()); ok {
+			all = append(all, archived{archivedName(first, last), first, last})
 		}
 	}
 	slices.SortFunc(all, func(a, b archived) int { return cmp.Compare(a.first, b.first) })

@@ -361,7 +361,9 @@ func (*RevokeResponse) Descriptor() ([]byte, []int) {
 }
 
 type BackupRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Leave out the files of the log, for a caller that reads them from the data directory itself.
+	WithoutLog    bool `protobuf:"varint,1,opt,name=without_log,json=withoutLog,proto3" json:"without_log,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -394,6 +396,13 @@ func (x *BackupRequest) ProtoReflect() protoreflect.Message {
 // Deprecated: Use BackupRequest.ProtoReflect.Descriptor instead.
 func (*BackupRequest) Descriptor() ([]byte, []int) {
 	return file_ctx_hub_v1_admin_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *BackupRequest) GetWithoutLog() bool {
+	if x != nil {
+		return x.WithoutLog
+	}
+	return false
 }
 
 type BackupResponse struct {
@@ -573,8 +582,10 @@ const file_ctx_hub_v1_admin_proto_rawDesc = "" +
 	"revoked_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\trevokedAt\")\n" +
 	"\rRevokeRequest\x12\x18\n" +
 	"\aproject\x18\x01 \x01(\tR\aproject\"\x10\n" +
-	"\x0eRevokeResponse\"\x0f\n" +
-	"\rBackupRequest\"8\n" +
+	"\x0eRevokeResponse\"0\n" +
+	"\rBackupRequest\x12\x1f\n" +
+	"\vwithout_log\x18\x01 \x01(\bR\n" +
+	"withoutLog\"8\n" +
 	"\x0eBackupResponse\x12\x12\n" +
 	"\x04data\x18\x01 \x01(\fR\x04data\x12\x12\n" +
 	"\x04size\x18\x02 \x01(\x04R\x04size\"\x0f\n" +
