@@ -26,7 +26,11 @@ func newBar(sys *system) *bar {
 
 func (b *bar) show(done, total uint64) {
 	now := b.now()
-	if !b.sys.errTerm || now.Before(b.due) || total == 0 {
+	if !b.sys.errTerm || total == 0 {
+		return
+	}
+	last := b.shown && done >= total // a bar that was seen is seen to end
+	if now.Before(b.due) && !last {
 		return
 	}
 	b.due, b.shown = now.Add(barPace), true

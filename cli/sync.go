@@ -43,7 +43,11 @@ func (c *syncMirror) Run(ctx context.Context, sys *system) error {
 	}
 	defer hub.Close()
 	bar := newBar(sys)
-	res, err := project.Sync(ctx, h.dir, h.conn, hub, project.Options{Progress: bar.show, SkipMissing: c.SkipMissing})
+	options := project.Options{SkipMissing: c.SkipMissing}
+	if sys.errTerm {
+		options.Progress = bar.show
+	}
+	res, err := project.Sync(ctx, h.dir, h.conn, hub, options)
 	bar.clear()
 	if !c.JSON {
 		warnAll(sys, res.Rebuilt)

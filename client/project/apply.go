@@ -127,6 +127,7 @@ func (m *mirrors) apply(ctx context.Context, b *batch) (Result, error) {
 		return Result{}, err
 	}
 	m.of, m.owed = st.HubID, st.Owed
+	m.passed(b.cursor)
 	return res, nil
 }
 

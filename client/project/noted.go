@@ -132,6 +132,19 @@ func (m *mirrors) unseen(b *batch, st *State, list []standing) uint64 {
 	return first
 }
 
+// passed forgets that something was settled once the mirrors have passed it: if it is lost after that, it is to be
+// missed again.
+func (m *mirrors) passed(cursor uint64) {
+	if len(m.settled) == 0 {
+		return
+	}
+	for _, n := range m.noted.list {
+		if n.sequence <= cursor {
+			delete(m.settled, n.id)
+		}
+	}
+}
+
 // behind is the first own entry that is behind the head of a log that should have it; 0 if none.
 func (b *batch) behind(head uint64) uint64 {
 	var first uint64

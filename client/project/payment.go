@@ -15,7 +15,7 @@ type payment struct {
 	head uint64 // of the hub's log before
 
 	tried map[string]bool   // ids that the hub has answered
-	done  map[string]uint64 // their sequences, where it has the entry now
+	done  map[string]uint64 // their sequences now; 0 for what it does not take
 
 	lost, taken, refused, foreign int
 	refusal                       error  // the last
@@ -102,7 +102,7 @@ func (p *payment) send(ctx context.Context, c *client.Client, notes []*note) err
 		p.refused++
 		p.refusal = err
 	}
-	p.tried[notes[0].ID] = true
+	p.tried[notes[0].ID], p.done[notes[0].ID] = true, 0
 	return nil
 }
 

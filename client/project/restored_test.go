@@ -293,7 +293,7 @@ func TestAMovedProjectMayComeBack(t *testing.T) {
 
 // TestWhatIsNotTakenAgainIsTold: an entry that the hub refuses holds up no other, and is told by kind.
 func TestWhatIsNotTakenAgainIsTold(t *testing.T) {
-	log := ownLog("own decision", "own task", "own decision", "own task", "own decision")
+	log := ownLog("own decision", "own task", "own decision", "task", "task", "task", "own task", "own decision")
 	hub, c := newHub(t, nil)
 	d := newProject(t)
 	place(t, d, log, "decision")
@@ -303,7 +303,7 @@ func TestWhatIsNotTakenAgainIsTold(t *testing.T) {
 	hub.become("hub-1", others([]*hubv1.Entry{taken}, 0))
 	hub.refuse = func(entries []*hubv1.NewEntry) error {
 		for _, e := range entries {
-			if e.Id == "own-4" {
+			if e.Id == "own-7" { // which is behind the new head, too
 				return connect.NewError(connect.CodeInvalidArgument, errors.New("no longer good"))
 			}
 		}
@@ -564,5 +564,42 @@ func TestNonsenseSumsAreRefused(t *testing.T) {
 				t.Errorf("got %v", err)
 			}
 		})
+	}
+}
+
+// TestAListenMissesAgainWhatItHasSettled: a hub may be restored more than once in the life of a listen, each time to
+// a point that the mirrors have not passed.
+func TestAListenMissesAgainWhatItHasSettled(t *testing.T) {
+	d := newProject(t)
+	hub, c := newHub(t, nil)
+	m := runOf(t, d, "task")
+	m.conn = &ownConn
+	step := func(log []*hubv1.Entry, owed bool) {
+		t.Helper()
+		if _, err := replay(m, log, 100); err != nil {
+			t.Fatal(err)
+		}
+		if (m.owed != nil) != owed {
+			t.Fatalf("owed: %+v", m.owed)
+		}
+	}
+	log := ownLog("task", "own learning")
+	step(log[:1], false)
+	noteAll(t, d, log)
+	step(log, true) // of a type that is not mirrored: it may have been lost
+	hub.become("hub-1", log)
+	var res Result
+	m.repay(t.Context(), c, &res)
+	if m.owed != nil || hub.stored != 1 || res.news() {
+		t.Fatalf("%+v, %+v", m.owed, res)
+	}
+	more := others(log, 2)
+	step(more, false)
+	third := entry(5, "learning", "text 5")
+	third.Id = "own-5"
+	noteAll(t, d, []*hubv1.Entry{third})
+	step(others(more, 3), true)
+	if len(m.settled) != 0 {
+		t.Errorf("settled for ever: %v", m.settled)
 	}
 }
