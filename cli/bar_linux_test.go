@@ -125,14 +125,14 @@ var drawing = regexp.MustCompile(`^sync ([█░]{30}) ( *\d+)%  (\d+) of (\d+)$
 
 func checkBar(t *testing.T, seen string) {
 	t.Helper()
-	const clear = "\r\x1b[K"
-	body, ok := strings.CutPrefix(seen, clear)
-	body, cleared := strings.CutSuffix(body, clear)
+	const wipe = "\r\x1b[K"
+	body, ok := strings.CutPrefix(seen, wipe)
+	body, cleared := strings.CutSuffix(body, wipe)
 	if !ok || !cleared {
 		t.Fatalf("it does not come and go: %q", seen)
 	}
 	last, full := -1, -1
-	for line := range strings.SplitSeq(body, clear) {
+	for line := range strings.SplitSeq(body, wipe) {
 		m := drawing.FindStringSubmatch(line)
 		if m == nil {
 			t.Fatalf("not a drawing: %q", line)

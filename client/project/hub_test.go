@@ -96,13 +96,6 @@ func (h *fakeHub) answer(msg *hubv1.SyncResponse) {
 	}
 }
 
-// grow adds entries of others to the log.
-func (h *fakeHub) grow(entries ...*hubv1.Entry) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.extend(entries...)
-}
-
 func (h *fakeHub) extend(entries ...*hubv1.Entry) {
 	h.log = append(slices.Clone(h.log), entries...)
 	close(h.moved)

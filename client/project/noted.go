@@ -68,13 +68,8 @@ func (x *noteIndex) read(d *Dir) error {
 	}
 }
 
-// own are the notes of this hub with sequences behind a cursor that are not settled yet.
-func (m *mirrors) own(hub string, after uint64) []noted {
-	return slices.DeleteFunc(m.noteable(after), func(n noted) bool { return !n.of(hub, m.conn) })
-}
-
-// noteable are the notes that could be behind the head of a hub's log, whichever hub it is.
-func (m *mirrors) noteable(after uint64) []noted {
+// unpassed are the notes with sequences behind a cursor that are not settled yet, whichever hub they are of.
+func (m *mirrors) unpassed(after uint64) []noted {
 	var list []noted
 	for _, n := range m.noted.list {
 		if n.sequence > after && n.project == m.conn.Project && !m.settled[n.id] {
@@ -82,6 +77,11 @@ func (m *mirrors) noteable(after uint64) []noted {
 		}
 	}
 	return list
+}
+
+// own are those of them that are of this hub.
+func (m *mirrors) own(hub string, after uint64) []noted {
+	return slices.DeleteFunc(m.unpassed(after), func(n noted) bool { return !n.of(hub, m.conn) })
 }
 
 // notedElsewhere tells whether something was published at this address to another hub.

@@ -28,7 +28,7 @@ func (m *mirrors) survey(ctx context.Context) (leg, error) {
 	m.of, m.owed = st.HubID, st.Owed
 	if m.hub != "" && st.HubID != m.hub {
 		m.owed = nil // to a hub that is gone: what takes over from it owes anew
-		return leg{kinds: m.kinds, noted: m.noteable(0)}, nil
+		return leg{kinds: m.kinds, noted: m.unpassed(0)}, nil
 	}
 	list, err := m.stands(m.kinds, st)
 	if err != nil {
@@ -39,7 +39,7 @@ func (m *mirrors) survey(ctx context.Context) (leg, error) {
 		next.hub = st.HubID
 	}
 	if next.until == 0 {
-		next.noted = m.noteable(next.after)
+		next.noted = m.unpassed(next.after)
 	}
 	return next, nil
 }

@@ -128,6 +128,9 @@ func TestEveryRestoreIsMadeGood(t *testing.T) {
 						if err != nil {
 							t.Fatal(err)
 						}
+						// What is tried here is the order of steps, and not the disk.
+						d.disk.sync = func(*os.File) error { return nil }
+						d.disk.syncParent = func(string) error { return nil }
 						place(t, d, log[:one], "decision")
 						place(t, d, log[:two], "task")
 						noteAll(t, d, log)
@@ -602,4 +605,97 @@ func TestAListenMissesAgainWhatItHasSettled(t *testing.T) {
 	if len(m.settled) != 0 {
 		t.Errorf("settled for ever: %v", m.settled)
 	}
+}
+
+// TestABatchOfAnotherPastIsNotMixedIn: a run may still hold what it read before the hub was restored, when another
+// has already begun to build the mirrors anew.
+func TestABatchOfAnotherPastIsNotMixedIn(t *testing.T) {
+	log := stream(60)
+	other := others(log[:40], 30)
+	for at := 40; at <= 70; at++ {
+		d := newProject(t)
+		slow, quick := runOf(t, d, Types()...), runOf(t, d, Types()...)
+		if _, err := replay(slow, log[:50], 100); err != nil {
+			t.Fatal(err)
+		}
+		held := cut(log, chain(log), leg{after: 50, kinds: slow.kinds}, 10)
+		if err := os.Remove(d.hubPath(stateFile)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := replay(quick, other[:at], 100); err != nil {
+			t.Fatal(err)
+		}
+		_, err := slow.apply(t.Context(), held)
+		// Nothing of it is taken where the mirrors are already past it.
+		if !errors.Is(err, errMoved) && at <= 60 {
+			t.Errorf("mirrors at %d: %v", at, err)
+		}
+		wantMirrors(t, d, undisturbed(other[:at], Types()...))
+	}
+}
+
+// TestALossIsADebtAtOnce: what takes the mirrors off the state also writes down what is owed, in one step.
+func TestALossIsADebtAtOnce(t *testing.T) {
+	log := ownLog("own decision", "task")
+	for name, restored := range map[string]*restoredError{
+		"shorter": {head: 1},
+		"another": {at: 2, sum: chain(others(nil, 2))[2]},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := newProject(t)
+			place(t, d, log, "decision")
+			m := runOf(t, d, "decision")
+			m.hub = "hub-1"
+			writes := 0
+			rename := d.disk.rename
+			d.disk.rename = func(from, to string) error {
+				writes++
+				return rename(from, to)
+			}
+			why, err := m.forget(t.Context(), restored)
+			if err != nil || len(why) != 1 || writes != 1 {
+				t.Fatalf("%q, %v, %d writes", why, err, writes)
+			}
+			if st, err := d.State(); err != nil || len(st.Mirrors) > 0 || st.Owed == nil || st.Owed.After != 0 {
+				t.Errorf("%v: %+v", err, st)
+			}
+			if why, err := m.forget(t.Context(), restored); err != nil || len(why) > 0 || writes != 1 {
+				t.Errorf("again: %q, %v, %d writes", why, err, writes)
+			}
+		})
+	}
+}
+
+// TestALaterDebtIsNotTakenForPaid: while one run pays, another may find that the hub was restored once more.
+func TestALaterDebtIsNotTakenForPaid(t *testing.T) {
+	log := ownLog("own decision", "task")
+	hub, c := newHub(t, nil)
+	d := newProject(t)
+	place(t, d, log, "decision")
+	noteAll(t, d, log)
+	hub.become("hub-1", others(nil, 4))
+	requests := 0
+	hub.refuse = func([]*hubv1.NewEntry) error {
+		if requests++; requests > 1 {
+			return nil
+		}
+		unlock, err := d.lock(t.Context(), lockWait)
+		if err != nil {
+			return err
+		}
+		defer unlock()
+		st, err := d.State()
+		if err != nil {
+			return err
+		}
+		st.owe(0)
+		return d.putState(st)
+	}
+	if _, err := Sync(t.Context(), d, &ownConn, c, Options{}); err != nil {
+		t.Fatal(err)
+	}
+	if requests != 2 {
+		t.Errorf("published again %d times", requests)
+	}
+	settledAll(t, d, hub, log)
 }

@@ -31,7 +31,7 @@ type log struct {
 	options Options
 	name    string
 	file    file
-	mark  *watermark
+	mark    *watermark
 
 	calls   chan *call
 	closing chan struct{}
