@@ -31,7 +31,11 @@ func (b *bar) read(done, total int64) { b.show(uint64(max(done, 0)), uint64(max(
 
 func (b *bar) show(done, total uint64) {
 	now := b.now()
-	if !b.sys.errTerm || now.Before(b.due) || total == 0 {
+	if !b.sys.errTerm || total == 0 {
+		return
+	}
+	last := b.shown && done >= total // a bar that was seen is seen to end
+	if now.Before(b.due) && !last {
 		return
 	}
 	b.due, b.shown = now.Add(barPace), true

@@ -34,6 +34,7 @@ type connectionReport struct {
 	Head        *uint64    `json:"head"`   // of the hub's log; null when it cannot be reached
 	LastSuccess *time.Time `json:"last_success"`
 	Outbox      int        `json:"outbox"`
+	Owed        bool       `json:"owed"`    // own entries are still to be published again
 	Problem     string     `json:"problem"` // what is wrong; empty when all is well
 	Next        string     `json:"next"`    // the command to type about it
 }
@@ -52,7 +53,7 @@ func (c *connectionStatus) Run(ctx context.Context, sys *system) error {
 	}
 	// Publishing waits for the hub's answer, so that nothing is ever left in an outbox.
 	r := &connectionReport{Hub: h.conn.HubAddr, Peers: append([]string{}, h.conn.Peers...), Project: h.conn.Project,
-		Types: append([]string{}, h.conn.Types...), Synced: cursor(state, h.conn.Types)}
+		Types: append([]string{}, h.conn.Types...), Synced: cursor(state, h.conn.Types), Owed: state.Owed != nil}
 	if !state.LastSuccess.IsZero() {
 		r.LastSuccess = &state.LastSuccess
 	}
@@ -100,6 +101,8 @@ func (r *connectionReport) judge(state *project.State, failed error) {
 		r.Problem, r.Next = oneLine(state.Lost), "ctx connection sync"
 	case r.Synced > *r.Head:
 		r.Problem, r.Next = "the mirror is ahead of the hub, which was restored or replaced", "ctx connection sync"
+	case r.Owed:
+		r.Problem, r.Next = "own entries are still to be published again, since the hub was restored or replaced", "ctx connection sync"
 	case r.Synced < *r.Head:
 		r.Next = "ctx connection sync"
 	}

@@ -53,6 +53,12 @@ func (e *ear) heard(res project.Result) {
 	for _, reason := range res.Rebuilt {
 		e.say(event{Event: "rebuilt", Reason: reason}, "rebuilt: %s", reason)
 	}
+	for _, reason := range res.Told {
+		e.say(event{Event: "notice", Reason: reason}, "notice: %s", reason)
+	}
+	if res.Head == 0 && len(res.Rebuilt)+len(res.Told) > 0 {
+		return // the hub has not said yet where its log is
+	}
 	state, err := e.here.dir.State()
 	if err != nil {
 		e.sys.warn("%s", sentence(err))

@@ -61,6 +61,7 @@ var known = []struct {
 	{client.ErrTimeout, exitUnreachable, "check host and port; " + lookAtHub},
 	{client.ErrConnectionLost, exitUnreachable, "run the same command again; " + lookAtHub},
 	{client.ErrProxy, exitUnreachable, "on the proxy's host, see its error log; " + lookAtHub},
+	{client.ErrRestored, exitConflict, "run the same command again"},
 	{client.ErrTooLarge, exitError, "raise the proxy's limit: client_max_body_size 8m; in nginx's server block"},
 
 	{server.ErrNotRunning, exitUnreachable, "ctx hub start --daemon"},
@@ -104,6 +105,7 @@ func isAnswer(err error) bool { return connect.IsWireError(err) }
 // What a command tells apart in the hub's answers.
 func isTaken(err error) bool     { return answered(err, connect.CodeAlreadyExists) }
 func isUnknown(err error) bool   { return answered(err, connect.CodeNotFound) }
+func isMissing(err error) bool   { return answered(err, connect.CodeFailedPrecondition) }
 func isMalformed(err error) bool { return answered(err, connect.CodeInvalidArgument) }
 func isDenied(err error) bool {
 	return answered(err, connect.CodeUnauthenticated, connect.CodePermissionDenied)

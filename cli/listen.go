@@ -10,7 +10,8 @@ import (
 )
 
 type listen struct {
-	JSON bool `name:"json" help:"Write a JSON object on a line for each event: entries, level, behind, rebuilt, lost, back."`
+	SkipMissing bool `help:"Go on without entries that were taken out of the hub's archive."`
+	JSON        bool `name:"json" help:"Write a JSON object on a line for each event: entries, level, behind, rebuilt, notice, lost, back."`
 }
 
 func (*listen) Help() string {
@@ -40,8 +41,8 @@ func (c *listen) Run(ctx context.Context, sys *system) error {
 	if !c.JSON && len(h.conn.Types) > 0 {
 		sys.printf("listening to %s for %s (Ctrl-C ends it)\n", h.conn.HubAddr, strings.Join(h.conn.Types, ", "))
 	}
-	if err := project.Listen(ctx, h.dir, h.conn, hub, e.heard); err != nil {
-		return h.explain(err)
+	if err := project.Listen(ctx, h.dir, h.conn, hub, project.Options{SkipMissing: c.SkipMissing}, e.heard); err != nil {
+		return h.explain(skippable("listen", err))
 	}
 	return errors.Join(e.err, errEnded)
 }

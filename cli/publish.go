@@ -22,7 +22,7 @@ type publish struct {
 }
 
 func (*publish) Help() string {
-	return `Prints the entry's sequence once the hub has it on stable storage.
+	return `Prints the entry's sequence once the hub has it on stable storage. It is noted in .context/hub/.published.jsonl, to be published again if the hub ever loses it.
 
 Examples:
 
@@ -61,6 +61,9 @@ func (c *publish) Run(ctx context.Context, sys *system) error {
 	sequences, err := hub.Publish(ctx, entry)
 	if err != nil {
 		return h.explain(c.explain(entry.GetId(), err))
+	}
+	if err := h.dir.Note(ctx, h.conn, entry, sequences[0]); err != nil {
+		sys.warn("it is published, but if the hub ever loses it, this project cannot publish it again by itself: %s", sentence(err))
 	}
 	p := published{entry.GetId(), sequences[0], c.Type}
 	if c.JSON {

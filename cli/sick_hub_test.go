@@ -42,8 +42,13 @@ func (sickHub) Sync(_ context.Context, _ *hubv1.SyncRequest, out *connect.Server
 
 func startSickHub(t *testing.T) (url string) {
 	t.Helper()
+	return serveFake(t, sickHub{})
+}
+
+func serveFake(t *testing.T, hub hubv1connect.HubServiceHandler) (url string) {
+	t.Helper()
 	mux := http.NewServeMux()
-	mux.Handle(hubv1connect.NewHubServiceHandler(sickHub{}))
+	mux.Handle(hubv1connect.NewHubServiceHandler(hub))
 	server := httptest.NewUnstartedServer(mux)
 	server.Config.Protocols = new(http.Protocols)
 	server.Config.Protocols.SetUnencryptedHTTP2(true)

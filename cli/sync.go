@@ -9,21 +9,27 @@ import (
 )
 
 type syncMirror struct {
-	JSON bool `name:"json" help:"Write JSON."`
+	SkipMissing bool `help:"Go on without entries that were taken out of the hub's archive."`
+	JSON        bool `name:"json" help:"Write JSON."`
 }
 
 func (*syncMirror) Help() string {
-	return `Example:
+	return `Examples:
 
     ctx connection sync
+    ctx connection sync --skip-missing
 
-The mirror is made of .context/hub/decisions.md, learnings.md, conventions.md and tasks.md.`
+Own entries that a restored hub has lost are published to it again. The mirror is made of .context/hub/decisions.md, learnings.md, conventions.md and tasks.md.`
 }
 
 type synced struct {
 	New     int      `json:"new"`
 	Head    uint64   `json:"head"`
 	Rebuilt []string `json:"rebuilt"` // what was built anew and why
+
+	Republished int      `json:"republished,omitempty"` // own entries that the hub had lost
+	Skipped     uint64   `json:"skipped,omitempty"`     // entries up to here are no longer on the hub
+	Told        []string `json:"told,omitempty"`        // what else there is to know, a sentence each
 }
 
 func (c *syncMirror) Run(ctx context.Context, sys *system) error {
@@ -37,16 +43,21 @@ func (c *syncMirror) Run(ctx context.Context, sys *system) error {
 	}
 	defer hub.Close()
 	bar := newBar(sys, "sync", count[uint64])
-	res, err := project.Sync(ctx, h.dir, h.conn, hub, bar.show)
+	options := project.Options{SkipMissing: c.SkipMissing}
+	if sys.errTerm {
+		options.Progress = bar.show
+	}
+	res, err := project.Sync(ctx, h.dir, h.conn, hub, options)
 	bar.clear()
 	if !c.JSON {
-		warnRebuilt(sys, res.Rebuilt)
+		warnAll(sys, res.Rebuilt)
+		warnAll(sys, res.Told)
 	}
 	if err != nil {
-		return h.explain(partly(res.New, err))
+		return h.explain(skippable("sync", partly(res.New, err)))
 	}
 	if c.JSON {
-		return sys.json(synced{res.New, res.Head, append([]string{}, res.Rebuilt...)})
+		return sys.json(synced{res.New, res.Head, append([]string{}, res.Rebuilt...), res.Republished, res.Skipped, res.Told})
 	}
 	sys.printf("%s, level with the hub at %s\n", newEntries(res.New), count(res.Head))
 	return nil
@@ -67,8 +78,16 @@ func newEntries(n int) string {
 	return count(n) + " new"
 }
 
-func warnRebuilt(sys *system, reasons []string) {
-	for _, reason := range reasons {
-		sys.warn("%s", reason)
+// skippable tells the way on where the hub no longer has the entries that come next.
+func skippable(command string, err error) error {
+	if !isMissing(err) {
+		return err
+	}
+	return &advice{err: err, hint: "have the archive put back on the hub's host, or go on without it: ctx connection " + command + " --skip-missing"}
+}
+
+func warnAll(sys *system, sentences []string) {
+	for _, sentence := range sentences {
+		sys.warn("%s", sentence)
 	}
 }

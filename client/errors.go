@@ -28,6 +28,8 @@ var (
 	ErrTooLarge = errors.New("a proxy refuses the size of the request")
 	// ErrProxy: a proxy answers, but the hub behind it does not, or the proxy itself fails (HTTP status 5xx).
 	ErrProxy = errors.New("a proxy answers in place of the hub")
+	// ErrRestored: a stream that broke cannot be resumed, since the hub has another log in place of what was read.
+	ErrRestored = errors.New("the hub was restored or repaired")
 	// ErrClosed: the Client was closed.
 	ErrClosed = errors.New("the client is closed")
 )
@@ -57,6 +59,27 @@ func asFault(err error) (*fault, bool) {
 func unsent(err error) bool {
 	f, ok := asFault(err)
 	return ok && f.unsent
+}
+
+// IsTaken reports whether a Publish was refused because the hub has something else under one of its ids.
+func IsTaken(err error) bool {
+	return connect.IsWireError(err) && connect.CodeOf(err) == connect.CodeAlreadyExists
+}
+
+// IsRefused reports whether a Publish was refused for its entries, so that asking again changes nothing. With
+// several entries the fault may be that of one.
+func IsRefused(err error) bool {
+	if f, ok := asFault(err); ok {
+		return errors.Is(f, ErrTooLarge)
+	}
+	switch connect.CodeOf(err) {
+	case connect.CodeAlreadyExists, connect.CodeInvalidArgument, connect.CodeFailedPrecondition:
+		return true
+	case connect.CodeResourceExhausted:
+		_, passes := retryAfter(err)
+		return !passes
+	}
+	return false
 }
 
 // contextError is why ctx ended, as the error of a call.

@@ -28,6 +28,8 @@ type fakeHub struct {
 	batch  int // entries in a message; 0: 3
 	// stream is asked before the n-th message of a stream is sent.
 	stream func(ctx context.Context, n int) error
+	gone   atomic.Uint64 // entries up to here were taken out of the archive
+	salt   atomic.Int64  // another one makes the log one of another past
 
 	publishes atomic.Int64 // requests
 	streams   atomic.Int64
@@ -76,6 +78,25 @@ func (h *fakeHub) add(entries ...*hubv1.NewEntry) []uint64 {
 	return sequences
 }
 
+// sum names the log up to a sequence.
+func (h *fakeHub) sum(at uint64) string {
+	if at == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%064x", at<<8+uint64(h.salt.Load()))
+}
+
+// begin is where a reader's stream begins, and up to where it skips for that.
+func (h *fakeHub) begin(after uint64, skip bool) (from, skipped uint64, err error) {
+	switch {
+	case after >= h.gone.Load():
+		return after, 0, nil
+	case skip:
+		return h.gone.Load(), h.gone.Load(), nil
+	}
+	return 0, 0, connect.NewError(connect.CodeFailedPrecondition, fmt.Errorf("entries up to %d were taken away", h.gone.Load()))
+}
+
 func (h *fakeHub) head() uint64 {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -106,32 +127,48 @@ func (h *fakeHub) Sync(ctx context.Context, req *hubv1.SyncRequest, out *connect
 	if until == 0 {
 		until = h.head()
 	}
-	cursor := req.GetAfter()
+	cursor, skipped, err := h.begin(req.GetAfter(), req.GetSkipMissing())
+	if err != nil {
+		return err
+	}
 	for n := 0; cursor < until || n == 0; n++ {
 		if err := h.ask(ctx, n); err != nil {
 			return err
 		}
 		entries, _ := h.read(cursor, until)
+		after := h.sum(cursor)
 		cursor += uint64(len(entries))
-		if err := out.Send(&hubv1.SyncResponse{Entries: entries, Cursor: cursor, Head: until}); err != nil {
+		msg := &hubv1.SyncResponse{
+			Entries: entries, Cursor: cursor, Head: until, HubId: "fake", Sum: h.sum(cursor), AfterSum: after, Skipped: skipped,
+		}
+		if err := out.Send(msg); err != nil {
 			return err
 		}
+		skipped = 0
 	}
 	return nil
 }
 
 func (h *fakeHub) Listen(ctx context.Context, req *hubv1.ListenRequest, out *connect.ServerStream[hubv1.ListenResponse]) error {
 	h.streams.Add(1)
-	cursor := req.GetAfter()
+	cursor, skipped, err := h.begin(req.GetAfter(), req.GetSkipMissing())
+	if err != nil {
+		return err
+	}
 	for n := 0; ; n++ {
 		if err := h.ask(ctx, n); err != nil {
 			return err
 		}
 		entries, moved := h.read(cursor, h.head())
+		after := h.sum(cursor)
 		cursor += uint64(len(entries))
-		if err := out.Send(&hubv1.ListenResponse{Entries: entries, Cursor: cursor, Head: h.head()}); err != nil {
+		msg := &hubv1.ListenResponse{
+			Entries: entries, Cursor: cursor, Head: h.head(), HubId: "fake", Sum: h.sum(cursor), AfterSum: after, Skipped: skipped,
+		}
+		if err := out.Send(msg); err != nil {
 			return err
 		}
+		skipped = 0
 		if cursor < h.head() {
 			continue
 		}

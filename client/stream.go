@@ -18,19 +18,27 @@ var errSilent = errors.New("the stream is silent")
 
 // Sync reads what is in the log now, in batches, and ends. A cut stream is resumed after the last message
 // handed over, up to the head of the first answer, for as long as Config.RetryFor lasts without a message.
-// The last pair has the error, if there is one. The request is not changed.
+// The last pair has the error, if there is one: ErrRestored if the log has become another one meanwhile. The
+// request is not changed.
 func (c *Client) Sync(ctx context.Context, req *hubv1.SyncRequest) iter.Seq2[*hubv1.SyncResponse, error] {
 	return func(yield func(*hubv1.SyncResponse, error) bool) {
 		ctx, stop := c.join(ctx)
 		defer stop()
-		next := &hubv1.SyncRequest{After: req.GetAfter(), Types: req.GetTypes(), Until: req.GetUntil()}
+		next := &hubv1.SyncRequest{
+			After: req.GetAfter(), Types: req.GetTypes(), Until: req.GetUntil(), SkipMissing: req.GetSkipMissing(),
+		}
+		var past chain
 		tries := attempts{c: c, since: time.Now()}
 		for {
 			e := c.pick()
 			open := func(ctx context.Context) (*connect.ServerStreamForClient[hubv1.SyncResponse], error) {
 				return e.hub.Sync(ctx, next)
 			}
+			past.resume()
 			err := follow(ctx, e, c.streamTimeout, open, func(m *hubv1.SyncResponse) bool {
+				if !past.goesOn(e, m) {
+					return false
+				}
 				tries.progress()
 				tries.worked = true
 				// The request was sent whole before the first answer, so that next is free again.
@@ -40,6 +48,10 @@ func (c *Client) Sync(ctx context.Context, req *hubv1.SyncRequest) iter.Seq2[*hu
 				next.After = m.GetCursor()
 				return yield(m, nil)
 			})
+			if past.broken != nil {
+				yield(nil, past.broken)
+				return
+			}
 			if err == nil || errors.Is(err, errStopped) {
 				return
 			}
@@ -56,34 +68,43 @@ func (c *Client) Sync(ctx context.Context, req *hubv1.SyncRequest) iter.Seq2[*hu
 
 // Listen replays the log and then follows it, for as long as ctx lives. It reconnects by itself, after the
 // last message handed over, and ends only with ctx or with an error that another attempt cannot change;
-// that one is in the last pair. Until a stream has worked once, a server that is not a hub, or TLS that
+// that one is in the last pair; ErrRestored is one. Until a stream has worked once, a server that is not a hub, or TLS that
 // cannot be agreed on, is such an error too. Messages without entries are heartbeats. The loop's body may
 // take its time. The request is not changed.
 func (c *Client) Listen(ctx context.Context, req *hubv1.ListenRequest) iter.Seq2[*hubv1.ListenResponse, error] {
 	return func(yield func(*hubv1.ListenResponse, error) bool) {
 		ctx, stop := c.join(ctx)
 		defer stop()
-		after := req.GetAfter()
+		next := &hubv1.ListenRequest{After: req.GetAfter(), Types: req.GetTypes(), SkipMissing: req.GetSkipMissing()}
+		var past chain
 		tries := attempts{c: c, endless: true}
 		for {
 			e := c.pick()
 			open := func(ctx context.Context) (*connect.ServerStreamForClient[hubv1.ListenResponse], error) {
-				return e.hub.Listen(ctx, &hubv1.ListenRequest{After: after, Types: req.GetTypes()})
+				return e.hub.Listen(ctx, next)
 			}
+			past.resume()
 			greeted, lost := false, tries.failed > 0
 			err := follow(ctx, e, c.streamTimeout, open, func(m *hubv1.ListenResponse) bool {
+				if !past.goesOn(e, m) {
+					return false
+				}
 				// A first heartbeat alone is no progress: a hub that greets and hangs up must not be
 				// called again and again without backoff.
-				if greeted || m.GetCursor() > after {
+				if greeted || m.GetCursor() > next.After {
 					tries.progress()
 				}
 				if !greeted && lost {
 					c.onRecover()
 				}
 				greeted, tries.worked = true, true
-				after = m.GetCursor()
+				next.After = m.GetCursor()
 				return yield(m, nil)
 			})
+			if past.broken != nil {
+				yield(nil, past.broken)
+				return
+			}
 			if errors.Is(err, errStopped) {
 				return
 			}

@@ -13,13 +13,6 @@ import (
 // one. Nothing was written; the caller looks where they are and goes on from there.
 var errMoved = errors.New("the mirrors have moved")
 
-// restoredError: the hub's log ends before what it has already given out.
-type restoredError struct{ head uint64 }
-
-func (e *restoredError) Error() string {
-	return fmt.Sprintf("the hub's log ends at %d, before what it has already given out", e.head)
-}
-
 // batch is all there is of some kinds after one sequence, up to and including another.
 type batch struct {
 	hub           string // the hub it is from; empty as long as any will do
@@ -27,35 +20,64 @@ type batch struct {
 	kinds         []kind
 	entries       []*hubv1.Entry
 	size          int // of the entries' contents, in bytes
+
+	sums   map[uint64]string // by cursor: of the mirrors, and at the ends of messages
+	begun  bool              // a message has come
+	summed bool              // and one with a sum
+	// skip takes a log whose beginning is gone; skipped is up to where.
+	skip    bool
+	skipped uint64
+	// noted are own entries that the hub should have; missing is the first of them behind its head, if any.
+	conn    *Connection
+	noted   []noted
+	missing uint64
 }
 
 // next empties the batch, to begin where it ended.
 func (b *batch) next() {
-	b.after, b.entries, b.size = b.cursor, nil, 0
+	b.after, b.entries, b.size, b.missing = b.cursor, nil, 0, 0
+	for at := range b.sums {
+		if at < b.cursor {
+			delete(b.sums, at)
+		}
+	}
 }
 
 // add takes a message of a stream in. errMoved if another hub than before sent it, *restoredError if the
 // hub has lost what it gave out, ErrBadStream if the message breaks the rules.
-func (b *batch) add(hub string, cursor, head uint64, entries []*hubv1.Entry) error {
+func (b *batch) add(msg message) error {
+	hub, cursor, skipped := msg.GetHubId(), msg.GetCursor(), msg.GetSkipped()
 	switch {
 	case hub == "":
 		return fmt.Errorf("%w: it does not say which hub it is", ErrBadStream)
 	case b.hub != "" && hub != b.hub:
 		return errMoved
-	case head < b.cursor:
-		return &restoredError{head}
+	case msg.GetHead() < b.cursor:
+		return &restoredError{head: msg.GetHead()}
 	case cursor < b.cursor:
 		return fmt.Errorf("%w: its cursor went from %d back to %d", ErrBadStream, b.cursor, cursor)
+	case skipped > 0 && (!b.skip || skipped > cursor):
+		return fmt.Errorf("%w: it skips up to %d, with the cursor at %d", ErrBadStream, skipped, cursor)
 	}
-	last := b.cursor
-	for _, e := range entries {
+	last := max(b.cursor, skipped)
+	for _, e := range msg.GetEntries() {
 		if e.GetSequence() <= last || e.GetSequence() > cursor {
 			return fmt.Errorf("%w: sequence %d came after %d, with the cursor at %d", ErrBadStream, e.GetSequence(), last, cursor)
 		}
 		last = e.GetSequence()
+	}
+	first := !b.begun
+	if err := b.chain(msg); err != nil {
+		return err
+	}
+	for _, e := range msg.GetEntries() {
 		b.size += len(e.GetContent())
 	}
-	b.hub, b.cursor, b.entries = hub, cursor, append(b.entries, entries...)
+	b.hub, b.cursor, b.entries = hub, cursor, append(b.entries, msg.GetEntries()...)
+	b.skipped = max(b.skipped, skipped)
+	if first {
+		b.missing = b.behind(msg.GetHead())
+	}
 	return nil
 }
 
@@ -72,6 +94,9 @@ func (m *mirrors) apply(ctx context.Context, b *batch) (Result, error) {
 		return Result{}, err
 	}
 	defer unlock()
+	if err := m.noted.read(m.dir); err != nil {
+		return Result{}, err
+	}
 	st, res, err := m.ground(b.hub)
 	if err != nil {
 		return Result{}, err
@@ -81,9 +106,12 @@ func (m *mirrors) apply(ctx context.Context, b *batch) (Result, error) {
 		return Result{}, err
 	}
 	for _, s := range list {
-		if s.mirror.LastSequence < b.after {
+		if !b.meets(s.mirror) {
 			return Result{}, errMoved
 		}
+	}
+	if first := m.unseen(b, st, list); first > 0 {
+		st.owe(first - 1)
 	}
 	for _, s := range list {
 		added, err := m.take(st, s, b)
@@ -95,7 +123,12 @@ func (m *mirrors) apply(ctx context.Context, b *batch) (Result, error) {
 			res.Rebuilt = append(res.Rebuilt, s.why)
 		}
 	}
-	return res, m.dir.saveState(st)
+	if err := m.dir.saveState(st); err != nil {
+		return Result{}, err
+	}
+	m.of, m.owed = st.HubID, st.Owed
+	m.passed(b.cursor)
+	return res, nil
 }
 
 // ground returns the state to build upon. It is an empty one if there is none, or if it is of another hub.
@@ -115,7 +148,12 @@ func (m *mirrors) ground(hub string) (*State, Result, error) {
 			}
 			res.Rebuilt = append(res.Rebuilt, "this is another hub than before: the mirrors are built anew")
 		}
+		// Where the state is lost, a hub in place of another is known by the notes alone.
+		owing := st.HubID != "" || st.Lost != "" || m.notedElsewhere(hub)
 		st = &State{Version: stateVersion, HubID: hub}
+		if owing {
+			st.owe(0)
+		}
 	}
 	if st.Mirrors == nil {
 		st.Mirrors = make(map[string]Mirror)
@@ -150,7 +188,12 @@ func (m *mirrors) take(st *State, s standing, b *batch) (int, error) {
 		}
 		s.mirror = mirror
 	}
-	s.mirror.LastSequence = max(s.mirror.LastSequence, b.cursor)
+	if b.cursor > s.mirror.LastSequence || b.cursor == s.mirror.LastSequence && s.mirror.Sum == "" {
+		s.mirror.LastSequence, s.mirror.Sum = b.cursor, ""
+		if b.summed {
+			s.mirror.Sum = b.sums[b.cursor]
+		}
+	}
 	st.Mirrors[s.kind.name] = s.mirror
 	if known, ok := m.seen[s.kind.name]; ok {
 		known.mirror = s.mirror
@@ -159,9 +202,9 @@ func (m *mirrors) take(st *State, s standing, b *batch) (int, error) {
 	return added, nil
 }
 
-// forget starts all mirrors from the beginning because the hub's log ends at head, unless another process
-// has already done so.
-func (m *mirrors) forget(ctx context.Context, head uint64) ([]string, error) {
+// forget starts all mirrors from the beginning because the hub's log is another one, unless another process
+// has already done so. That own entries may have been lost is recorded in the same step.
+func (m *mirrors) forget(ctx context.Context, restored *restoredError) ([]string, error) {
 	unlock, err := m.dir.lock(ctx, lockWait)
 	if err != nil {
 		return nil, err
@@ -172,10 +215,9 @@ func (m *mirrors) forget(ctx context.Context, head uint64) ([]string, error) {
 		return nil, err
 	}
 	for _, mirror := range st.Mirrors {
-		if mirror.LastSequence > head {
+		if why := restored.why(mirror); why != "" {
 			st.Mirrors = map[string]Mirror{}
-			why := fmt.Sprintf("the hub's log ends at %d, before the %d seen here, so it was restored: the mirrors are built anew",
-				head, mirror.LastSequence)
+			st.owe(0)
 			return []string{why}, m.dir.saveState(st)
 		}
 	}

@@ -45,7 +45,7 @@ func wantMirrors(t *testing.T, d *Dir, want map[string]string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	allowed := []string{stateFile, lockFile}
+	allowed := []string{stateFile, lockFile, notesFile}
 	for _, f := range files {
 		if _, ok := want[f.Name()]; !ok && !slices.Contains(allowed, f.Name()) {
 			t.Errorf("there is a file %s", f.Name())
@@ -77,7 +77,7 @@ func firstDifference(a, b string) int {
 
 func runOf(t testing.TB, d *Dir, types ...string) *mirrors {
 	t.Helper()
-	m, err := openMirrors(d, &Connection{Types: types})
+	m, err := openMirrors(d, &Connection{Types: types}, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,13 +85,15 @@ func runOf(t testing.TB, d *Dir, types ...string) *mirrors {
 }
 
 // cut is what a hub would send for a leg: the part of the log with its types, up to a size.
-func cut(log []*hubv1.Entry, l leg, size int) *batch {
+func cut(log []*hubv1.Entry, sums []string, l leg, size int) *batch {
 	end := uint64(len(log))
 	if l.until > 0 {
 		end = min(end, l.until)
 	}
 	end = min(end, l.after+uint64(size))
 	b := &batch{hub: "hub-1", after: l.after, cursor: end, kinds: l.kinds}
+	b.learn(l.after, sums[l.after])
+	b.learn(end, sums[end])
 	for _, e := range log[min(l.after, end):end] {
 		if slices.Contains(names(l.kinds), e.Type) {
 			b.entries = append(b.entries, e)
@@ -104,12 +106,13 @@ func cut(log []*hubv1.Entry, l leg, size int) *batch {
 // network. It returns the reasons for what was built anew.
 func replay(m *mirrors, log []*hubv1.Entry, size int) ([]string, error) {
 	var why []string
+	sums := chain(log)
 	for {
 		next, err := m.survey(context.Background())
 		if err != nil {
 			return why, err
 		}
-		b := cut(log, next, size)
+		b := cut(log, sums, next, size)
 		res, err := m.apply(context.Background(), b)
 		if err != nil && !errors.Is(err, errMoved) {
 			return why, err
@@ -241,7 +244,7 @@ func TestEditDuringARunIsNoticed(t *testing.T) {
 		t.Fatal(err)
 	}
 	writeFile(t, d.hubPath("tasks.md"), []byte("gone"))
-	if _, err := m.apply(context.Background(), cut(log, leg{after: 40, kinds: m.kinds}, 50)); !errors.Is(err, errMoved) {
+	if _, err := m.apply(context.Background(), cut(log, chain(log), leg{after: 40, kinds: m.kinds}, 50)); !errors.Is(err, errMoved) {
 		t.Fatalf("got %v", err)
 	}
 	if _, err := replay(m, log, 50); err != nil {
@@ -255,7 +258,7 @@ func TestBatchesAreNeitherDoubledNorSkipped(t *testing.T) {
 	log := stream(50)
 	a, b := runOf(t, d, "task"), runOf(t, d, "task")
 	apply := func(m *mirrors, after uint64, size int) (int, error) {
-		res, err := m.apply(context.Background(), cut(log, leg{after: after, kinds: m.kinds}, size))
+		res, err := m.apply(context.Background(), cut(log, chain(log), leg{after: after, kinds: m.kinds}, size))
 		return res.New, err
 	}
 	if _, err := apply(a, 0, 20); err != nil {
@@ -264,8 +267,11 @@ func TestBatchesAreNeitherDoubledNorSkipped(t *testing.T) {
 	if n, err := apply(b, 0, 15); n != 0 || err != nil {
 		t.Errorf("what was there already: %d, %v", n, err)
 	}
-	if _, err := apply(b, 15, 20); err != nil {
-		t.Errorf("overlap: %v", err)
+	if _, err := apply(b, 15, 20); !errors.Is(err, errMoved) {
+		t.Errorf("an overlap whose sum is not known: %v", err)
+	}
+	if _, err := apply(b, 20, 15); err != nil {
+		t.Error(err)
 	}
 	if _, err := apply(a, 36, 10); !errors.Is(err, errMoved) {
 		t.Errorf("a gap: %v", err)
@@ -419,7 +425,8 @@ func TestBatchRefusesNonsense(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := &batch{hub: "h", after: 10, cursor: 10}
-			if err := b.add(tc.hub, tc.cursor, tc.head, tc.entries); !tc.want(err) {
+			msg := &hubv1.SyncResponse{HubId: tc.hub, Cursor: tc.cursor, Head: tc.head, Entries: tc.entries}
+			if err := b.add(msg); !tc.want(err) {
 				t.Errorf("got %v", err)
 			}
 		})

@@ -88,7 +88,7 @@ func (d *Dir) Save(conn *Connection) error {
 	if err := d.disk.replace(path, path+".tmp-"+rand.Text(), sealed, 0o600); err != nil {
 		return fmt.Errorf("store the connection: %w", err)
 	}
-	if err := syncParent(path); err != nil {
+	if err := d.disk.syncParent(path); err != nil {
 		return fmt.Errorf("store the connection: %w", err)
 	}
 	return nil

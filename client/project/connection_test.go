@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"runtime"
+	"strings"
 	"sync"
 	"testing"
 )
@@ -230,7 +231,9 @@ func TestFailedSaveKeepsTheOldConnection(t *testing.T) {
 			}
 			return
 		}
-		if got.Token != example.Token {
+		// Behind the rename there is the new one, and a power loss may still take it back.
+		renamed := strings.Contains(err.Error(), "sync the directory")
+		if got.Token != example.Token && !renamed {
 			t.Errorf("operation %d failed, and the connection changed", n)
 		}
 	}

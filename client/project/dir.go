@@ -16,6 +16,7 @@ const (
 	hubDir         = "hub"
 	stateFile      = ".sync-state.json"
 	lockFile       = ".lock"
+	notesFile      = ".published.jsonl"
 )
 
 // Dir is a project: a directory that holds .context.

@@ -11,19 +11,21 @@ import (
 
 // disk is every step by which mirrors, state and connection are changed, so that a test can fail any of them.
 type disk struct {
-	open     func(name string, flag int, perm fs.FileMode) (*os.File, error)
-	write    func(f *os.File, p []byte, at int64) (int, error)
-	truncate func(f *os.File, size int64) error
-	sync     func(f *os.File) error
-	rename   func(from, to string) error
+	open       func(name string, flag int, perm fs.FileMode) (*os.File, error)
+	write      func(f *os.File, p []byte, at int64) (int, error)
+	truncate   func(f *os.File, size int64) error
+	sync       func(f *os.File) error
+	rename     func(from, to string) error
+	syncParent func(path string) error
 }
 
 var system = disk{
-	open:     os.OpenFile,
-	write:    (*os.File).WriteAt,
-	truncate: (*os.File).Truncate,
-	sync:     (*os.File).Sync,
-	rename:   rename,
+	open:       os.OpenFile,
+	write:      (*os.File).WriteAt,
+	truncate:   (*os.File).Truncate,
+	sync:       (*os.File).Sync,
+	rename:     rename,
+	syncParent: syncParent,
 }
 
 // replace puts data at path in one step: a reader, and a run after a crash, finds the old content or the

@@ -51,5 +51,11 @@ func failAt(n int) disk {
 			}
 			return os.Rename(from, to)
 		},
+		syncParent: func(path string) error {
+			if err := fail("sync the directory of", path); err != nil {
+				return err
+			}
+			return syncParent(path)
+		},
 	}
 }

@@ -2,6 +2,10 @@ package project
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -26,6 +30,21 @@ type fakeHub struct {
 	moved chan struct{} // closed when the log changes
 	asked []*hubv1.SyncRequest
 	spoil func(*hubv1.SyncResponse)
+
+	bare   bool   // an earlier version, which tells no sums
+	gone   uint64 // entries up to here were taken out of the archive
+	refuse func([]*hubv1.NewEntry) error
+	stored int // entries that Publish was asked to store
+}
+
+// chain is the sum at each cursor of a log.
+func chain(log []*hubv1.Entry) []string {
+	sums := make([]string, len(log)+1)
+	for i, e := range log {
+		sum := sha256.Sum256(fmt.Append(nil, sums[i], e.Id, e.Type, e.Origin, e.Timestamp.GetSeconds(), e.Content))
+		sums[i+1] = hex.EncodeToString(sum[:])
+	}
+	return sums
 }
 
 func newHub(t *testing.T, log []*hubv1.Entry) (*fakeHub, *client.Client) {
@@ -77,6 +96,79 @@ func (h *fakeHub) answer(msg *hubv1.SyncResponse) {
 	}
 }
 
+func (h *fakeHub) extend(entries ...*hubv1.Entry) {
+	h.log = append(slices.Clone(h.log), entries...)
+	close(h.moved)
+	h.moved = make(chan struct{})
+}
+
+// takeAway makes the archive up to a sequence gone.
+func (h *fakeHub) takeAway(gone uint64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.gone = gone
+}
+
+func (h *fakeHub) Status(context.Context, *hubv1.StatusRequest) (*hubv1.StatusResponse, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return &hubv1.StatusResponse{HubId: h.id, Head: uint64(len(h.log)), Oldest: h.gone + 1}, nil
+}
+
+func (h *fakeHub) Publish(_ context.Context, req *hubv1.PublishRequest) (*hubv1.PublishResponse, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.stored += len(req.Entries)
+	if h.refuse != nil {
+		if err := h.refuse(req.Entries); err != nil {
+			return nil, err
+		}
+	}
+	res := &hubv1.PublishResponse{}
+	for _, e := range req.Entries {
+		at := slices.IndexFunc(h.log, func(old *hubv1.Entry) bool { return old.Id == e.Id })
+		if at >= 0 && h.log[at].Content != e.Content {
+			return nil, connect.NewError(connect.CodeAlreadyExists, errors.New("the id is taken"))
+		}
+		if at < 0 {
+			at = len(h.log)
+			added := entry(uint64(at+1), e.Type, e.Content)
+			added.Id, added.Origin = e.Id, "own"
+			added.Timestamp.Seconds++ // no two entries of a real log have one sum
+			h.extend(added)
+		}
+		res.Sequences = append(res.Sequences, uint64(at+1))
+	}
+	return res, nil
+}
+
+// begin is where a reader's stream begins, and up to where it skips for that.
+func (h *fakeHub) begin(after uint64, skip bool) (from, skipped uint64, err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	switch {
+	case after >= h.gone:
+		return after, 0, nil
+	case skip:
+		return h.gone, h.gone, nil
+	}
+	return 0, 0, connect.NewError(connect.CodeFailedPrecondition, fmt.Errorf("entries up to %d were taken away", h.gone))
+}
+
+// sums of a log, if this hub tells them.
+func (h *fakeHub) sums(log []*hubv1.Entry) func(uint64) string {
+	if h.bare {
+		return func(uint64) string { return "" }
+	}
+	sums := chain(log)
+	return func(at uint64) string {
+		if at >= uint64(len(sums)) { // of a cursor behind the head, which this log never had
+			return ""
+		}
+		return sums[at]
+	}
+}
+
 // requests returns what Sync was asked since the last time.
 func (h *fakeHub) requests() []*hubv1.SyncRequest {
 	h.mu.Lock()
@@ -103,16 +195,22 @@ func (h *fakeHub) Sync(_ context.Context, req *hubv1.SyncRequest, stream *connec
 	h.mu.Lock()
 	h.asked = append(h.asked, req)
 	h.mu.Unlock()
-	head := uint64(len(log))
+	cursor, skipped, err := h.begin(req.After, req.SkipMissing)
+	if err != nil {
+		return err
+	}
+	head, sum := uint64(len(log)), h.sums(log)
 	if req.Until > 0 {
 		head = min(head, req.Until)
 	}
-	for cursor := req.After; ; {
+	for {
 		var found []*hubv1.Entry
+		from := cursor
 		if cursor < head {
 			found, cursor = read(log, req.Types, cursor, head)
 		}
-		msg := &hubv1.SyncResponse{Entries: found, Cursor: cursor, Head: head, HubId: id}
+		msg := &hubv1.SyncResponse{Entries: found, Cursor: cursor, Head: head, HubId: id, Sum: sum(cursor), AfterSum: sum(from), Skipped: skipped}
+		skipped = 0
 		h.answer(msg)
 		if err := stream.Send(msg); err != nil || cursor >= head {
 			return err
@@ -121,20 +219,28 @@ func (h *fakeHub) Sync(_ context.Context, req *hubv1.SyncRequest, stream *connec
 }
 
 func (h *fakeHub) Listen(ctx context.Context, req *hubv1.ListenRequest, stream *connect.ServerStream[hubv1.ListenResponse]) error {
-	started, _, _ := h.look()
-	for cursor := req.After; ; {
+	started, before, _ := h.look()
+	cursor, skipped, err := h.begin(req.After, req.SkipMissing)
+	if err != nil {
+		return err
+	}
+	for {
 		id, log, moved := h.look()
-		if id != started { // a hub that is replaced was stopped before
+		// A hub that is replaced or restored was stopped before.
+		if id != started || len(log) >= len(before) && h.sums(log)(uint64(len(before))) != h.sums(before)(uint64(len(before))) {
 			return connect.NewError(connect.CodeUnavailable, nil)
 		}
-		head := uint64(len(log))
+		head, sum := uint64(len(log)), h.sums(log)
 		var found []*hubv1.Entry
+		from := cursor
 		if cursor < head {
 			found, cursor = read(log, req.Types, cursor, head)
 		}
-		if err := stream.Send(&hubv1.ListenResponse{Entries: found, Cursor: cursor, Head: head, HubId: id}); err != nil {
+		msg := &hubv1.ListenResponse{Entries: found, Cursor: cursor, Head: head, HubId: id, Sum: sum(cursor), AfterSum: sum(from), Skipped: skipped}
+		if err := stream.Send(msg); err != nil {
 			return err
 		}
+		before, skipped = log, 0
 		if cursor < head {
 			continue
 		}

@@ -11,7 +11,7 @@ const inspectWait = 2 * time.Second
 // Inspect compares the mirrors of a connection's types with the sync state, and returns a sentence for each that
 // the next sync builds anew. It writes nothing. ErrNoTypes, ErrLink, ErrLocked, ErrNewerState.
 func Inspect(ctx context.Context, d *Dir, conn *Connection) (*State, []string, error) {
-	m, err := openMirrors(d, conn)
+	m, err := openMirrors(d, conn, Options{})
 	if err != nil {
 		return nil, nil, err
 	}

@@ -22,8 +22,8 @@ const (
 // Listen brings the mirrors to the head and keeps them there until ctx ends, then it returns nil. on is told
 // whenever it wrote entries or built a mirror anew, and when it is level with the head for the first time.
 // ErrNoTypes, ErrLocked, ErrNewerState, ErrReconnected, or what the client does not retry.
-func Listen(ctx context.Context, d *Dir, conn *Connection, c *client.Client, on func(Result)) error {
-	m, err := openMirrors(d, conn)
+func Listen(ctx context.Context, d *Dir, conn *Connection, c *client.Client, o Options, on func(Result)) error {
+	m, err := openMirrors(d, conn, o)
 	if err != nil {
 		return err
 	}
@@ -34,13 +34,16 @@ func Listen(ctx context.Context, d *Dir, conn *Connection, c *client.Client, on 
 		switch {
 		case err != nil:
 		case next.until > 0:
-			err = m.walk(ctx, c, next, &res, nil)
+			m.repayAside(ctx, c, &res)
+			err = m.walk(ctx, c, next, &res, &gauge{})
 		default:
-			err = m.follow(ctx, c, next, &level, on)
+			m.repayAside(ctx, c, &res)
+			err = m.follow(ctx, c, next, &level, res, on)
+			res = Result{} // follow has told it
 		}
 		moved := err != nil
 		err = m.settle(ctx, err, &res)
-		if res.New > 0 || len(res.Rebuilt) > 0 {
+		if res.news() {
 			on(res)
 		}
 		if err != nil && ctx.Err() == nil {
@@ -54,19 +57,20 @@ func Listen(ctx context.Context, d *Dir, conn *Connection, c *client.Client, on 
 }
 
 // follow listens from where all kinds are. It ends with an error: errMoved when another process, or the
-// hub, moved the ground.
-func (m *mirrors) follow(ctx context.Context, c *client.Client, l leg, level *bool, on func(Result)) error {
-	b := l.batch()
+// hub, moved the ground. res has what is still to be told.
+func (m *mirrors) follow(ctx context.Context, c *client.Client, l leg, level *bool, res Result, on func(Result)) error {
+	b := m.batch(l)
 	written := time.Now()
-	var res Result
-	for msg, err := range c.Listen(ctx, &hubv1.ListenRequest{After: l.after, Types: names(l.kinds)}) {
+	req := &hubv1.ListenRequest{After: l.after, Types: names(l.kinds), SkipMissing: m.skip}
+	for msg, err := range c.Listen(ctx, req) {
 		if err == nil {
-			err = m.hear(b, msg.GetHubId(), msg.GetCursor(), msg.GetHead(), msg.GetEntries())
+			err = m.hear(b, msg, &res)
 		}
 		if err != nil {
 			return m.leave(ctx, b, res, on, err)
 		}
 		res.Head = msg.GetHead()
+		m.repayAside(ctx, c, &res)
 		first := !*level && b.cursor >= res.Head
 		if !first && !b.due(res.Head, time.Since(written)) {
 			continue
@@ -76,7 +80,8 @@ func (m *mirrors) follow(ctx context.Context, c *client.Client, l leg, level *bo
 		}
 		written = time.Now()
 		*level = *level || first
-		if first || res.New > 0 || len(res.Rebuilt) > 0 {
+		m.repayAside(ctx, c, &res)
+		if first || res.news() {
 			on(res)
 			res = Result{}
 		}
@@ -87,10 +92,19 @@ func (m *mirrors) follow(ctx context.Context, c *client.Client, l leg, level *bo
 // leave is salvage for a listener.
 func (m *mirrors) leave(ctx context.Context, b *batch, res Result, on func(Result), cause error) error {
 	err := m.salvage(ctx, b, &res, cause)
-	if res.New > 0 || len(res.Rebuilt) > 0 {
+	if res.news() {
 		on(res)
 	}
 	return err
+}
+
+// repayAside is repay for a listener, which goes on without, tells so once, and tries again later.
+func (m *mirrors) repayAside(ctx context.Context, c *client.Client, res *Result) {
+	before := m.unpaid.err
+	m.repay(ctx, c, res)
+	if err := m.unpaid.err; err != nil && before == nil && ctx.Err() == nil {
+		res.tell(err.Error())
+	}
 }
 
 // due tells whether a listener's batch is to be written: head is where the hub's log is, age the time since

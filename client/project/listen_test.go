@@ -22,13 +22,24 @@ type listening struct {
 
 func startListen(t *testing.T, d *Dir, c *client.Client, types ...string) *listening {
 	t.Helper()
-	ctx, stop := context.WithCancel(t.Context())
-	l := &listening{t: t, results: make(chan Result, 1000), ended: make(chan error, 1), stop: stop}
-	go func() {
-		l.ended <- Listen(ctx, d, &Connection{Types: types}, c, func(r Result) { l.results <- r })
-	}()
-	t.Cleanup(stop)
+	return listenAs(t, d, c, &Connection{Types: types})
+}
+
+func listenAs(t *testing.T, d *Dir, c *client.Client, conn *Connection) *listening {
+	t.Helper()
+	l := &listening{t: t}
+	l.start(d, c, conn, Options{})
 	return l
+}
+
+func (l *listening) start(d *Dir, c *client.Client, conn *Connection, o Options) {
+	l.t.Helper()
+	ctx, stop := context.WithCancel(l.t.Context())
+	l.results, l.ended, l.stop = make(chan Result, 1000), make(chan error, 1), stop
+	go func() {
+		l.ended <- Listen(ctx, d, conn, c, o, func(r Result) { l.results <- r })
+	}()
+	l.t.Cleanup(stop)
 }
 
 // until waits for a result that satisfies ok.
@@ -116,7 +127,7 @@ func TestSyncDuringListen(t *testing.T) {
 	l := startListen(t, d, c, Types()...)
 	for n := 10; n <= len(log); n += 10 {
 		hub.become("hub-1", log[:n])
-		if _, err := Sync(t.Context(), d, &Connection{Types: Types()}, c, nil); err != nil {
+		if _, err := Sync(t.Context(), d, &Connection{Types: Types()}, c, Options{}); err != nil {
 			t.Fatal(err)
 		}
 		sameMirrors(t, d, undisturbed(log[:n], Types()...)) // there may be a temporary file just now
@@ -161,12 +172,12 @@ func TestListenSurvivesAReplacedHub(t *testing.T) {
 func TestListenErrors(t *testing.T) {
 	d := newProject(t)
 	_, c := newHub(t, stream(5))
-	if err := Listen(t.Context(), d, &Connection{}, c, nil); !errors.Is(err, ErrNoTypes) {
+	if err := Listen(t.Context(), d, &Connection{}, c, Options{}, nil); !errors.Is(err, ErrNoTypes) {
 		t.Errorf("no types: %v", err)
 	}
 	failing := *d
 	failing.disk = failAt(1)
-	err := Listen(t.Context(), &failing, &Connection{Types: Types()}, c, func(Result) {})
+	err := Listen(t.Context(), &failing, &Connection{Types: Types()}, c, Options{}, func(Result) {})
 	if !errors.Is(err, errDisk) || !strings.Contains(err.Error(), d.hubPath("")) {
 		t.Errorf("a failing disk: %v", err)
 	}

@@ -17,8 +17,18 @@ type mirrors struct {
 	dir   *Dir
 	conn  *Connection
 	kinds []kind
+	skip  bool // begin where the hub's log begins, if its beginning is gone
 	// hub is which hub answered last; empty before the first answer.
 	hub string
+	// goal is the head when a Sync began its last leg; 0 before that.
+	goal uint64
+	// of is which hub the state is of, and owed what it says is owed, when it was last read or written.
+	of   string
+	owed *Debt
+	// noted is what was published from here; settled are the ids of it that this run has published again.
+	noted   noteIndex
+	settled map[string]bool
+	unpaid  unpaid
 	// seen spares reading a mirror again that nobody else has touched, so that a batch costs only itself.
 	seen map[string]seen
 }
@@ -43,8 +53,11 @@ type standing struct {
 	why string
 }
 
-func openMirrors(d *Dir, conn *Connection) (*mirrors, error) {
-	m := &mirrors{dir: d, conn: conn, kinds: mirrored(conn.Types), seen: make(map[string]seen)}
+func openMirrors(d *Dir, conn *Connection, o Options) (*mirrors, error) {
+	m := &mirrors{
+		dir: d, conn: conn, kinds: mirrored(conn.Types), skip: o.SkipMissing,
+		settled: make(map[string]bool), seen: make(map[string]seen),
+	}
 	if len(m.kinds) == 0 {
 		return nil, fmt.Errorf("%s: %w", d.root, ErrNoTypes)
 	}
@@ -127,6 +140,7 @@ func (m *mirrors) write(s standing, text string) (Mirror, error) {
 	_, _ = io.WriteString(s.sum, text) // a hash takes everything
 	mirror := Mirror{
 		LastSequence: s.mirror.LastSequence,
+		Sum:          s.mirror.Sum,
 		Bytes:        s.mirror.Bytes + int64(len(text)),
 		SHA256:       hex.EncodeToString(s.sum.Sum(nil)),
 	}

@@ -7,9 +7,11 @@ type leg struct {
 	hub          string // whose cursors these are; empty if all of them are 0
 	after, until uint64 // until is 0 for the last leg, which ends at the head
 	kinds        []kind
+	sums         map[uint64]string // what is known of the hub's log: sums at the mirrors' cursors
+	noted        []noted           // what this project has published and no mirror has passed
 }
 
-// survey looks where the mirrors are and returns the next leg. It changes nothing.
+// survey looks where the mirrors are, what is owed, and returns the next leg. It changes nothing.
 func (m *mirrors) survey(ctx context.Context) (leg, error) {
 	unlock, err := m.dir.lock(ctx, lockWait)
 	if err != nil {
@@ -20,8 +22,13 @@ func (m *mirrors) survey(ctx context.Context) (leg, error) {
 	if err != nil {
 		return leg{}, err
 	}
+	if err := m.noted.read(m.dir); err != nil {
+		return leg{}, err
+	}
+	m.of, m.owed = st.HubID, st.Owed
 	if m.hub != "" && st.HubID != m.hub {
-		return leg{kinds: m.kinds}, nil
+		m.owed = nil // to a hub that is gone: what takes over from it owes anew
+		return leg{kinds: m.kinds, noted: m.unpassed(0)}, nil
 	}
 	list, err := m.stands(m.kinds, st)
 	if err != nil {
@@ -30,6 +37,9 @@ func (m *mirrors) survey(ctx context.Context) (leg, error) {
 	next := nextLeg(list)
 	if next.after > 0 || next.until > 0 {
 		next.hub = st.HubID
+	}
+	if next.until == 0 {
+		next.noted = m.unpassed(next.after)
 	}
 	return next, nil
 }
@@ -41,8 +51,11 @@ func nextLeg(list []standing) leg {
 	for _, s := range list {
 		lowest = min(lowest, s.mirror.LastSequence)
 	}
-	next := leg{after: lowest}
+	next := leg{after: lowest, sums: make(map[uint64]string)}
 	for _, s := range list {
+		if s.mirror.Sum != "" {
+			next.sums[s.mirror.LastSequence] = s.mirror.Sum
+		}
 		switch last := s.mirror.LastSequence; {
 		case last == lowest:
 			next.kinds = append(next.kinds, s.kind)
@@ -53,6 +66,9 @@ func nextLeg(list []standing) leg {
 	return next
 }
 
-func (l leg) batch() *batch {
-	return &batch{hub: l.hub, after: l.after, cursor: l.after, kinds: l.kinds}
+func (m *mirrors) batch(l leg) *batch {
+	return &batch{
+		hub: l.hub, after: l.after, cursor: l.after, kinds: l.kinds,
+		sums: l.sums, noted: l.noted, conn: m.conn, skip: m.skip,
+	}
 }

@@ -54,7 +54,7 @@ func otherProcess(root string) error {
 				return err
 			}
 		}
-		m, err := openMirrors(d, &Connection{Types: Types()})
+		m, err := openMirrors(d, &Connection{Types: Types()}, Options{})
 		if err != nil {
 			return err
 		}

@@ -1,6 +1,8 @@
 package project
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -20,6 +22,8 @@ type State struct {
 	LastSuccess time.Time `json:"last_success"`
 	// Mirrors has the mirrors by type of entry.
 	Mirrors map[string]Mirror `json:"mirrors"`
+	// Owed says which own entries are to be published again; nil if none is.
+	Owed *Debt `json:"owed,omitempty"`
 
 	// Lost says in a sentence why a state file that is there says nothing; empty if it is good or missing.
 	// The next sync builds the mirrors anew.
@@ -30,6 +34,9 @@ type State struct {
 type Mirror struct {
 	// LastSequence is the cursor: all entries of the type up to here are in the file.
 	LastSequence uint64 `json:"last_sequence"`
+	// Sum is the hub's sum at the cursor, which names everything up to there. Empty at 0, and where the hub
+	// tells none.
+	Sum string `json:"sum,omitempty"`
 	// Bytes is how much of the file that is. What a killed run wrote after it does not count.
 	Bytes int64 `json:"bytes"`
 	// SHA256 is the hash of these bytes, in hex.
@@ -86,21 +93,33 @@ func parseState(data []byte) (*State, error) {
 
 func (s *State) sound() bool {
 	for _, m := range s.Mirrors {
-		if m.Bytes <= 0 {
+		if m.Bytes <= 0 || m.Sum != "" && !isSum(m.Sum) {
 			return false
 		}
 	}
 	return s.Version == stateVersion
 }
 
+// isSum tells whether this is a sum as the hub writes it: SHA-256 in hex.
+func isSum(text string) bool {
+	sum, err := hex.DecodeString(text)
+	return err == nil && len(sum) == sha256.Size
+}
+
 func lost(why string) *State {
 	return &State{Version: stateVersion, Lost: why + ": the mirrors are built anew"}
 }
 
-// saveState must be called under the lock, which is why its temporary file needs no name of its own. A
-// state that a power loss takes back is harmless: the mirrors are then longer than it says.
+// saveState writes the state of a run that has just heard the hub.
 func (d *Dir) saveState(st *State) error {
 	st.LastSuccess = time.Now().UTC().Truncate(time.Second)
+	return d.putState(st)
+}
+
+// putState must be called under the lock, which is why its temporary file needs no name of its own. A
+// state that a power loss takes back is harmless: the mirrors are then longer than it says, and what it
+// knew of the hub is found out again.
+func (d *Dir) putState(st *State) error {
 	data, err := json.MarshalIndent(st, "", "  ")
 	if err != nil {
 		return fmt.Errorf("write the sync state: %w", err)

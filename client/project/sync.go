@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"ctxhub/client"
@@ -17,8 +18,14 @@ const (
 	maxLegs = 100
 )
 
-// Progress is told how far a Sync is, in sequences. total may grow.
-type Progress func(done, total uint64)
+// Options are how a run is done.
+type Options struct {
+	// Progress is told how far a Sync is; it may be nil.
+	Progress Progress
+	// SkipMissing goes on from the oldest entry there is where those behind a mirror's cursor were taken out of
+	// the hub's archive. Without it the client's error says so.
+	SkipMissing bool
+}
 
 // Result is what a run did to the mirrors.
 type Result struct {
@@ -28,6 +35,12 @@ type Result struct {
 	Head uint64
 	// Rebuilt says, in one sentence each, what was built anew and why.
 	Rebuilt []string
+	// Republished is how many own entries the hub had lost and has again.
+	Republished int
+	// Skipped: entries up to here are no longer on the hub, and were not mirrored in time.
+	Skipped uint64
+	// Told says, in one sentence each, what else a person should know.
+	Told []string
 }
 
 func (r *Result) join(other Result) {
@@ -35,23 +48,38 @@ func (r *Result) join(other Result) {
 	r.Rebuilt = append(r.Rebuilt, other.Rebuilt...)
 }
 
-// Sync brings the mirrors to the head that the hub's log has when their last part is asked for. p may be
-// nil. The result counts what was written also when there is an error: the next run goes on from there.
-// ErrNoTypes, ErrLocked, ErrNewerState, or what the client returns.
-func Sync(ctx context.Context, d *Dir, conn *Connection, c *client.Client, p Progress) (Result, error) {
+func (r *Result) tell(sentence string) {
+	if !slices.Contains(r.Told, sentence) {
+		r.Told = append(r.Told, sentence)
+	}
+}
+
+// news tells whether there is something to say about a run.
+func (r *Result) news() bool { return r.New > 0 || len(r.Rebuilt) > 0 || len(r.Told) > 0 }
+
+// Sync brings the mirrors to the head that the hub's log has when their last part is asked for. Own entries that
+// the hub has lost are published again. The result counts what was written also when there is an error: the next
+// run goes on from there. ErrNoTypes, ErrLocked, ErrNewerState, or what the client returns.
+func Sync(ctx context.Context, d *Dir, conn *Connection, c *client.Client, o Options) (Result, error) {
 	var res Result
-	m, err := openMirrors(d, conn)
+	m, err := openMirrors(d, conn, o)
 	if err != nil {
 		return res, err
 	}
+	g := gauge{tell: o.Progress}
 	for range maxLegs {
 		next, err := m.survey(ctx)
 		if err != nil {
 			return res, err
 		}
-		err = m.walk(ctx, c, next, &res, p)
-		if err == nil && next.until == 0 {
-			return res, nil
+		if m.goal > 0 && next.until == 0 && next.after >= m.goal && m.owed == nil {
+			return res, m.unpaid.err // another process has gone the rest of the way
+		}
+		m.repay(ctx, c, &res)
+		g.begin(ctx, c, next)
+		err = m.walk(ctx, c, next, &res, &g)
+		if err == nil && next.until == 0 && (m.owed == nil || m.unpaid.err != nil) {
+			return res, m.unpaid.err
 		}
 		if err := m.settle(ctx, err, &res); err != nil {
 			return res, err
@@ -66,33 +94,35 @@ func (m *mirrors) settle(ctx context.Context, err error, res *Result) error {
 	var restored *restoredError
 	switch {
 	case errors.As(err, &restored):
-		why, err := m.forget(ctx, restored.head)
+		m.goal = 0
+		why, err := m.forget(ctx, restored)
 		res.Rebuilt = append(res.Rebuilt, why...)
 		return err
-	case errors.Is(err, errMoved):
+	case errors.Is(err, errMoved), errors.Is(err, client.ErrRestored): // the next stream says what has become of the log
 		return nil
 	}
 	return err
 }
 
 // walk goes one leg.
-func (m *mirrors) walk(ctx context.Context, c *client.Client, l leg, res *Result, p Progress) error {
-	b := l.batch()
-	req := &hubv1.SyncRequest{After: l.after, Until: l.until, Types: names(l.kinds)}
+func (m *mirrors) walk(ctx context.Context, c *client.Client, l leg, res *Result, g *gauge) error {
+	b := m.batch(l)
+	req := &hubv1.SyncRequest{After: l.after, Until: l.until, Types: names(l.kinds), SkipMissing: m.skip}
 	for msg, err := range c.Sync(ctx, req) {
 		if err == nil {
-			err = m.hear(b, msg.GetHubId(), msg.GetCursor(), msg.GetHead(), msg.GetEntries())
+			err = m.hear(b, msg, res)
 		}
 		if err == nil && msg.GetHead() < l.until {
-			err = &restoredError{msg.GetHead()}
+			err = &restoredError{head: msg.GetHead()}
 		}
 		if err != nil {
 			return m.salvage(ctx, b, res, err)
 		}
 		res.Head = max(msg.GetHead(), l.until)
-		if p != nil {
-			p(b.cursor, res.Head)
+		if l.until == 0 && m.goal == 0 {
+			m.goal = res.Head
 		}
+		g.show(b.cursor, res.Head)
 		if b.size >= flushBytes {
 			if err := m.flush(ctx, b, res); err != nil {
 				return err
@@ -106,11 +136,18 @@ func (m *mirrors) walk(ctx context.Context, c *client.Client, l leg, res *Result
 }
 
 // hear takes a message in and remembers which hub it is from.
-func (m *mirrors) hear(b *batch, hub string, cursor, head uint64, entries []*hubv1.Entry) error {
-	if hub != "" {
+func (m *mirrors) hear(b *batch, msg message, res *Result) error {
+	if hub := msg.GetHubId(); hub != "" {
 		m.hub = hub
 	}
-	return b.add(hub, cursor, head, entries)
+	if err := b.add(msg); err != nil {
+		return err
+	}
+	if skipped := msg.GetSkipped(); skipped > 0 {
+		res.Skipped = max(res.Skipped, skipped)
+		res.tell(fmt.Sprintf("entries up to %d are no longer on the hub: those that were not mirrored before are missing from the mirrors", skipped))
+	}
+	return nil
 }
 
 func (m *mirrors) flush(ctx context.Context, b *batch, res *Result) error {

@@ -15,7 +15,7 @@ import (
 
 func mustSync(t *testing.T, d *Dir, c *client.Client, log []*hubv1.Entry, types ...string) Result {
 	t.Helper()
-	res, err := Sync(t.Context(), d, &Connection{Types: types}, c, nil)
+	res, err := Sync(t.Context(), d, &Connection{Types: types}, c, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,7 +70,7 @@ func TestThreeTypesAtThreePlaces(t *testing.T) {
 		{kind: kinds[2], mirror: Mirror{LastSequence: 30}},
 		{kind: kinds[3], mirror: Mirror{LastSequence: 10}},
 	})
-	if want := (leg{after: 10, until: 30, kinds: []kind{kinds[1], kinds[3]}}); !reflect.DeepEqual(got, want) {
+	if want := (leg{after: 10, until: 30, kinds: []kind{kinds[1], kinds[3]}, sums: map[uint64]string{}}); !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v", got)
 	}
 }
@@ -80,7 +80,7 @@ func TestProgressReachesTheHead(t *testing.T) {
 	_, c := newHub(t, stream(35))
 	var got []string
 	progress := func(done, total uint64) { got = append(got, fmt.Sprintf("%d/%d", done, total)) }
-	if _, err := Sync(t.Context(), d, &Connection{Types: []string{"task"}}, c, progress); err != nil {
+	if _, err := Sync(t.Context(), d, &Connection{Types: []string{"task"}}, c, Options{Progress: progress}); err != nil {
 		t.Fatal(err)
 	}
 	if want := []string{"10/35", "20/35", "30/35", "35/35"}; !reflect.DeepEqual(got, want) {
@@ -105,7 +105,8 @@ func TestReplacedOrRestoredHub(t *testing.T) {
 		"restored":           {"hub-1", old[:40], "ends at 40, before the 60"},
 		"restored far back":  {"hub-1", old[:5], "ends at 5, before the"},
 		"restored to empty":  {"hub-1", nil, "ends at 0"},
-		"restored, diverged": {"hub-1", other[:59], "ends at 59"},
+		"restored, diverged": {"hub-1", other[:59], "up to 30 is another one"},
+		"restored and grown": {"hub-1", other, "up to 30 is another one"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := newProject(t)
@@ -131,16 +132,16 @@ func TestReplacedOrRestoredHub(t *testing.T) {
 func TestSyncErrors(t *testing.T) {
 	d := newProject(t)
 	hub, c := newHub(t, stream(30))
-	if _, err := Sync(t.Context(), d, &Connection{Types: []string{"../../pwned"}}, c, nil); !errors.Is(err, ErrNoTypes) {
+	if _, err := Sync(t.Context(), d, &Connection{Types: []string{"../../pwned"}}, c, Options{}); !errors.Is(err, ErrNoTypes) {
 		t.Errorf("no types: %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := Sync(ctx, d, &Connection{Types: Types()}, c, nil); !errors.Is(err, context.Canceled) {
+	if _, err := Sync(ctx, d, &Connection{Types: Types()}, c, Options{}); !errors.Is(err, context.Canceled) {
 		t.Errorf("interrupted: %v", err)
 	}
 	hub.spoilt(func(msg *hubv1.SyncResponse) { msg.Head = 31 })
-	if _, err := Sync(t.Context(), d, &Connection{Types: Types()}, c, nil); !errors.Is(err, ErrBadStream) {
+	if _, err := Sync(t.Context(), d, &Connection{Types: Types()}, c, Options{}); !errors.Is(err, ErrBadStream) {
 		t.Errorf("an answer that ends early: %v", err)
 	}
 	wantMirrors(t, d, undisturbed(stream(30), Types()...)) // what did arrive was kept
@@ -155,7 +156,7 @@ func TestTwoHubsAtOneAddress(t *testing.T) {
 		answers++
 		msg.HubId = fmt.Sprintf("other-%d", answers)
 	})
-	if _, err := Sync(t.Context(), d, &Connection{Types: Types()}, c, nil); !errors.Is(err, ErrUnsettled) {
+	if _, err := Sync(t.Context(), d, &Connection{Types: Types()}, c, Options{}); !errors.Is(err, ErrUnsettled) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -167,7 +168,7 @@ func TestARunOfAFormerConnectionGivesUp(t *testing.T) {
 	former := example
 	former.Token = "ctx_cli_former"
 	hub.become("hub-0", stream(9))
-	if _, err := Sync(t.Context(), d, &former, c, nil); !errors.Is(err, ErrReconnected) {
+	if _, err := Sync(t.Context(), d, &former, c, Options{}); !errors.Is(err, ErrReconnected) {
 		t.Errorf("got %v", err)
 	}
 	wantMirrors(t, d, undisturbed(stream(30), "task"))
@@ -178,7 +179,7 @@ func TestASpentMirrorWithoutARecordIsKept(t *testing.T) {
 	hub, c := newHub(t, stream(30))
 	mustSync(t, d, c, stream(30), "task", "decision")
 	hub.become("hub-2", stream(10))
-	if _, err := Sync(t.Context(), d, &Connection{Types: []string{"task"}}, c, nil); err != nil {
+	if _, err := Sync(t.Context(), d, &Connection{Types: []string{"task"}}, c, Options{}); err != nil {
 		t.Fatal(err)
 	}
 	want := undisturbed(stream(10), "task")
