@@ -157,7 +157,7 @@ func (c *hubRestore) Run(sys *system) error {
 	if err != nil {
 		return err
 	}
-	var backup io.Reader = sys.in
+	backup := sys.in
 	bar := newBar(sys, "restore", size)
 	defer bar.clear()
 	if c.File != "-" {

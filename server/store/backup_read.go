@@ -39,7 +39,7 @@ func (b *backupReader) run() (Manifest, error) {
 			return b.manifest, err
 		}
 	}
-	if _, err := b.in.Next(); err != io.EOF { //nolint:errorlint // tar's own end
+	if _, err := b.in.Next(); err != io.EOF {
 		return b.manifest, b.damaged("it goes on behind its end, or ends before it")
 	}
 	return b.manifest, b.belongTogether()
@@ -186,7 +186,7 @@ type source struct {
 
 func (s *source) Read(p []byte) (int, error) {
 	n, err := s.r.Read(p)
-	if err != nil && err != io.EOF { //nolint:errorlint // a Reader ends with io.EOF itself
+	if err != nil && err != io.EOF {
 		s.err = err
 	}
 	return n, err

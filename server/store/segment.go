@@ -110,12 +110,12 @@ func listArchive(dir string) ([]archived, error) {
 // leadingTo chooses the files that lead without a gap to the entry before a segment, by their names. The others are
 // of no use until what lies in between is put back.
 func leadingTo(base uint64, all []archived) (chosen, unused []archived) {
-	for i := len(all) - 1; i >= 0; i-- {
-		if all[i].last != base {
-			unused = append(unused, all[i])
+	for _, a := range slices.Backward(all) {
+		if a.last != base {
+			unused = append(unused, a)
 			continue
 		}
-		chosen, base = append(chosen, all[i]), all[i].first-1
+		chosen, base = append(chosen, a), a.first-1
 	}
 	slices.Reverse(chosen)
 	slices.Reverse(unused)

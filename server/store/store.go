@@ -235,7 +235,7 @@ func (s *Store) LogBytes() uint64 {
 	for _, segment := range s.log.segments {
 		total += segment.size
 	}
-	return uint64(total) //nolint:gosec // sizes
+	return uint64(total)
 }
 
 // Append implements hub.Writer.

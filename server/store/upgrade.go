@@ -104,7 +104,7 @@ func (u *upgrader) stage(d files, dir string, w *swap) error {
 		return err
 	}
 	if err == nil {
-		defer log.Close() //nolint:errcheck // it was only read
+		defer log.Close()
 		reader, writer := io.Pipe()
 		go func() { _ = writer.CloseWithError(u.entries(log, writer)) }() // documented never to fail
 		if err := errors.Join(w.put(d, dir, logName, reader), reader.Close()); err != nil {
