@@ -14,6 +14,7 @@ import (
 	"ctxhub/client"
 	hubv1 "ctxhub/gen/ctx/hub/v1"
 	"ctxhub/server"
+	"ctxhub/server/store"
 )
 
 type hubDoctor struct {
@@ -179,7 +180,7 @@ func (h *host) lookAtHealth(context.Context) finding {
 
 // lookAtClock compares with the last entry, which was stamped by this very clock.
 func (h *host) lookAtClock(context.Context) finding {
-	sequence, at, err := server.LastEntry(h.dir)
+	sequence, at, err := store.LastEntry(h.dir)
 	switch {
 	case errors.Is(err, fs.ErrPermission):
 		return unseen("%s", sentence(err))

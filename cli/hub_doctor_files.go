@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"ctxhub/server"
+	"ctxhub/server/store"
 )
 
 func (h *host) lookAtDir(context.Context) finding {
@@ -162,7 +163,7 @@ func judgeSpace(d disk, reserve uint64) finding {
 }
 
 func (h *host) lookAtToken(context.Context) finding {
-	err := server.CheckAdminToken(h.dir)
+	_, err := store.ReadAdminToken(h.dir)
 	again := h.command.command("ctx hub stop") + "; " + h.command.command("ctx hub start --daemon")
 	switch {
 	case errors.Is(err, fs.ErrPermission):
