@@ -4,10 +4,15 @@ package server
 
 import (
 	"bytes"
+	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -18,84 +23,103 @@ import (
 	"ctxhub/server/store"
 )
 
-// copied is how fast cp is: a file copied by the kernel, and on the disk.
-func copied(b *testing.B, from, to string) float64 {
-	b.Helper()
+// copyOnce is the second process: it copies the log as cp does, or makes a backup as ctx hub backup does, has the disk
+// sync it, and prints how many MB/s that were.
+func copyOnce(what, url, admin, dir, to string) {
+	work := map[string]func() (int64, error){
+		"cp":     func() (int64, error) { return copyFile(filepath.Join(dir, "entries.jsonl"), to) },
+		"backup": func() (int64, error) { return backupBeside(url, admin, dir, to) },
+	}[what]
 	begin := time.Now()
+	n, err := work()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	fmt.Println(float64(n) / 1e6 / time.Since(begin).Seconds())
+}
+
+func copyFile(from, to string) (int64, error) {
 	in, err := os.Open(from)
 	if err != nil {
-		b.Fatal(err)
+		return 0, err
 	}
 	defer in.Close()
 	out, err := os.Create(to)
 	if err != nil {
-		b.Fatal(err)
+		return 0, err
 	}
 	n, err := io.Copy(out, in)
+	return n, errors.Join(err, out.Sync(), out.Close())
+}
+
+func backupBeside(url, admin, dir, to string) (int64, error) {
+	c, err := client.New(client.Config{Addresses: []string{url}, Token: admin})
+	if err != nil {
+		return 0, err
+	}
+	defer c.Close()
+	var size int64
+	_, err = store.SaveBackup(to, true, func(w io.Writer) error {
+		small := new(bytes.Buffer)
+		if err := c.Backup(context.Background(), &hubv1.BackupRequest{WithoutLog: true}, small, nil); err != nil {
+			return err
+		}
+		snapshot, err := store.BesideHub(dir, small)
+		if err != nil {
+			return err
+		}
+		size = snapshot.Size()
+		_, err = snapshot.WriteTo(w)
+		return errors.Join(err, snapshot.Close())
+	})
+	return size, err
+}
+
+// copied has a second process copy, and returns its MB/s.
+func copied(b *testing.B, what string, r *running) float64 {
+	b.Helper()
+	self, err := os.Executable()
 	if err != nil {
 		b.Fatal(err)
 	}
-	if err := out.Sync(); err != nil {
+	to := filepath.Join(filepath.Dir(r.dir), what)
+	child := exec.Command(self, r.url, r.admin, r.dir, to)
+	child.Env = append(os.Environ(), copyVariable+"="+what)
+	child.Stderr = os.Stderr
+	out, err := child.Output()
+	if err != nil {
 		b.Fatal(err)
 	}
-	if err := out.Close(); err != nil {
+	mbs, err := strconv.ParseFloat(strings.TrimSpace(string(out)), 64)
+	if err := errors.Join(err, os.Remove(to)); err != nil {
 		b.Fatal(err)
 	}
-	took := time.Since(begin).Seconds()
-	if err := os.Remove(to); err != nil {
-		b.Fatal(err)
-	}
-	return float64(n) / 1e6 / took
+	return mbs
 }
 
 // BenchmarkBackupMillion measures ctx hub backup of a million entries on the hub's host against cp of the log, both
-// synced, in turns: on an idle hub, and while 16 publishers publish; and what that does to the publishers.
+// synced and in a process of their own, in turns: on an idle hub, and while 16 publishers publish; and what each does to
+// the publishers.
 func BenchmarkBackupMillion(b *testing.B) {
 	dir := filepath.Join(b.TempDir(), "data")
 	fillStore(b, dir, 1_000_000)
 	r := start(b, func(c *Config) { c.DataDir = dir })
-	admin, err := client.New(client.Config{Addresses: []string{r.url}, Token: r.admin})
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer admin.Close()
-	to := filepath.Join(b.TempDir(), "backup.tar")
-	beside := func() float64 {
-		begin := time.Now()
-		var size int64
-		_, err := store.SaveBackup(to, true, func(w io.Writer) error {
-			small := new(bytes.Buffer)
-			if err := admin.Backup(b.Context(), &hubv1.BackupRequest{WithoutLog: true}, small, nil); err != nil {
-				return err
-			}
-			snapshot, err := store.BesideHub(dir, small)
-			if err != nil {
-				return err
-			}
-			size = snapshot.Size()
-			_, err = snapshot.WriteTo(w)
-			return errors.Join(err, snapshot.Close())
-		})
-		if err != nil {
-			b.Fatal(err)
-		}
-		return float64(size) / 1e6 / time.Since(begin).Seconds()
-	}
-	cp := func() float64 { return copied(b, filepath.Join(dir, "entries.jsonl"), to+".cp") }
 	publish := publisher(r.projectClient(httpClient(b, true), r.join(b, "api"), connect.WithGRPC()), 1)
-	var idle, idleRatio, busyRatio, publishes []float64
+	var idle, idleRatio, busyRatio, published, publishedByCp []float64
 	for b.Loop() {
-		x, y := beside(), cp()
+		x, y := copied(b, "backup", r), copied(b, "cp", r)
 		idle, idleRatio = append(idle, x), append(idleRatio, x/y)
 		alone := rate(b, 16, 2*time.Second, publish)
-		x, published := whilePublishing(b, publish, beside)
-		y, _ = whilePublishing(b, publish, cp)
-		busyRatio, publishes = append(busyRatio, x/y), append(publishes, published/alone)
+		x, p := whilePublishing(b, publish, func() float64 { return copied(b, "backup", r) })
+		y, q := whilePublishing(b, publish, func() float64 { return copied(b, "cp", r) })
+		busyRatio, published, publishedByCp = append(busyRatio, x/y), append(published, p/alone), append(publishedByCp, q/alone)
 	}
 	b.ReportMetric(median(idle), "MB/s")
 	b.ReportMetric(median(idleRatio), "of-cp")
 	b.ReportMetric(median(busyRatio), "of-cp-while-publishing")
-	b.ReportMetric(median(publishes), "of-publishes")
+	b.ReportMetric(median(published), "of-publishes")
+	b.ReportMetric(median(publishedByCp), "of-publishes-during-cp")
 	b.ReportMetric(0, "ns/op")
 }
 

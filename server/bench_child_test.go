@@ -18,11 +18,18 @@ import (
 	"ctxhub/gen/ctx/hub/v1/hubv1connect"
 )
 
-const childVariable = "CTX_TEST_LISTENERS"
+const (
+	childVariable = "CTX_TEST_LISTENERS"
+	copyVariable  = "CTX_TEST_COPY"
+)
 
-// TestMain lets the test binary be a second process that only listens, so that a benchmark sees the hub's memory
-// and not its clients'.
+// TestMain lets the test binary be a second process: one that only listens, so that a benchmark sees the hub's memory
+// and not its clients', or one that copies, as ctx hub backup and cp are.
 func TestMain(m *testing.M) {
+	if what := os.Getenv(copyVariable); what != "" {
+		copyOnce(what, os.Args[1], os.Args[2], os.Args[3], os.Args[4])
+		return
+	}
 	if n, err := strconv.Atoi(os.Getenv(childVariable)); err == nil {
 		listenUntilKilled(os.Args[1], os.Args[2], n)
 		return
