@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+	"time"
 
 	"ctxhub/server/hub"
 	"ctxhub/server/hub/hubtest"
@@ -239,47 +240,81 @@ func TestAFailedSyncPoisons(t *testing.T) {
 }
 
 // TestAFaultAtEveryStepLosesNothingAcknowledged lets the n-th change of the disk fail, for every n, while entries,
-// projects and revocations are written, and looks at what a restart finds.
+// projects and revocations are written, and looks at what a restart finds: what was acknowledged is there, and what
+// was not is there whole or not at all.
 func TestAFaultAtEveryStepLosesNothingAcknowledged(t *testing.T) {
 	t.Parallel()
 	for _, stays := range []bool{false, true} {
 		for n := 0; ; n++ {
 			s, f, dir := openFaulty(t)
 			f.arm(n, "", stays)
-			var acked []string
-			var registered []string
-			for i := range 4 {
-				if id := fmt.Sprint("e", i); appendOne(t, s, id) == nil {
-					acked = append(acked, id)
-				}
-				name := fmt.Sprint("p", i)
-				if s.Register(t.Context(), hub.Project{ID: name, Name: name, Token: hub.HashToken(name)}, hub.TokenHash{}) == nil {
-					registered = append(registered, name)
-				}
-			}
+			w := workOn(t, s)
 			fired := f.broken
 			_ = s.Close() // the disk may be broken; what counts is what it holds
 			s = mustOpen(t, dir)
-			found := map[string]int{}
-			for _, e := range readAll(t, s, 0) {
-				found[e.ID]++
-			}
-			for _, id := range acked {
-				if found[id] != 1 {
-					t.Errorf("fault at %d: acknowledged %s is there %d times", n, id, found[id])
-				}
-			}
-			for _, name := range registered {
-				if _, ok := s.Authenticate(hub.HashToken(name)); !ok {
-					t.Errorf("fault at %d: registered %s is gone", n, name)
-				}
+			if problem := w.compare(t, s); problem != "" {
+				t.Errorf("fault at %d, stays %v: %s", n, stays, problem)
 			}
 			mustClose(t, s)
+			if r := mustVerify(t, dir); len(r.Problems) > 0 {
+				t.Errorf("fault at %d, stays %v: %+v", n, stays, r.Problems)
+			}
 			if !fired {
 				break
 			}
 		}
 	}
+}
+
+// acked is the work that a store has acknowledged.
+type acked struct{ entries, registered, revoked map[string]bool }
+
+// workOn does a little of everything, whether it succeeds or not.
+func workOn(t *testing.T, s *Store) acked {
+	w := acked{map[string]bool{}, map[string]bool{}, map[string]bool{}}
+	for i := range 4 {
+		batch := []hub.Entry{hubtest.Entry(fmt.Sprint("e", i), "first of two"), hubtest.Entry(fmt.Sprint("f", i), "second of two")}
+		if _, err := s.Append(t.Context(), batch); err == nil {
+			w.entries[batch[0].ID], w.entries[batch[1].ID] = true, true
+		}
+		name := fmt.Sprint("p", i)
+		if s.Register(t.Context(), hub.Project{ID: name, Name: name, Token: hub.HashToken(name)}, hub.TokenHash{}) == nil {
+			w.registered[name] = true
+		}
+		if i%2 == 1 && s.Revoke(t.Context(), name, time.Now()) == nil {
+			w.revoked[name] = true
+		}
+		if i == 1 {
+			_, _ = s.Rotate(t.Context()) // its own test says what a failed one leaves
+		}
+	}
+	return w
+}
+
+// compare says what a store does not have that it acknowledged, or has in part.
+func (w *acked) compare(t *testing.T, s *Store) string {
+	found := map[string]int{}
+	for _, e := range readAll(t, s, 0) {
+		found[e.ID]++
+	}
+	for i := range 4 {
+		e, f := fmt.Sprint("e", i), fmt.Sprint("f", i)
+		if found[e] > 1 || found[e] != found[f] {
+			return fmt.Sprintf("a batch is there in part: %s %d times, %s %d times", e, found[e], f, found[f])
+		}
+		if w.entries[e] && found[e] != 1 {
+			return "acknowledged " + e + " is gone"
+		}
+		name := fmt.Sprint("p", i)
+		_, good := s.Authenticate(hub.HashToken(name))
+		if w.registered[name] && !good && i%2 == 0 {
+			return "registered " + name + " is gone"
+		}
+		if w.revoked[name] && good {
+			return "revoked " + name + " is let in"
+		}
+	}
+	return ""
 }
 
 // TestASlowDiskHoldsUpNoReader: tokens are checked and the hub's identity is told on every call, also while a
