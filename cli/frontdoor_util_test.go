@@ -33,6 +33,9 @@ import (
 // patience is how long anything may take that should happen soon; only a failing test waits for so long.
 const patience = 30 * time.Second
 
+// packages have the programs whose names are not their own.
+var packages = map[string]string{"mkfs.ext4": "e2fsprogs", "systemd-analyze": "systemd"}
+
 // need finds a program. Where all tests must run, a missing one is a failure.
 func need(t *testing.T, program string) string {
 	t.Helper()
@@ -41,7 +44,11 @@ func need(t *testing.T, program string) string {
 			return path
 		}
 	}
-	missing := fmt.Sprintf("%s is not installed: apt-get install %s", program, program)
+	pkg := program
+	if other, ok := packages[program]; ok {
+		pkg = other
+	}
+	missing := fmt.Sprintf("%s is not installed: apt-get install %s", program, pkg)
 	if os.Getenv("CI") != "" {
 		t.Fatal(missing)
 	}
@@ -160,7 +167,12 @@ type testHub struct {
 
 func startHub(t *testing.T, flags ...string) *testHub {
 	t.Helper()
-	h := &testHub{dir: filepath.Join(t.TempDir(), "hub-data"), flags: flags}
+	return startHubIn(t, filepath.Join(t.TempDir(), "hub-data"), flags...)
+}
+
+func startHubIn(t *testing.T, dir string, flags ...string) *testHub {
+	t.Helper()
+	h := &testHub{dir: dir, flags: flags}
 	h.start(t, "0")
 	local, err := server.FindLocal(h.dir)
 	check(t, err)
