@@ -87,6 +87,13 @@ func (f *faulty) Rename(from, to string) error {
 	return f.disk.Rename(from, to)
 }
 
+func (f *faulty) Remove(name string) error {
+	if err := f.change("remove"); err != nil {
+		return err
+	}
+	return f.disk.Remove(name)
+}
+
 func (f *faulty) SyncDir(dir string) error {
 	if err := f.change("syncdir"); err != nil {
 		return err

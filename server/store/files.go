@@ -18,6 +18,7 @@ const (
 type files interface {
 	Open(name string, flag int) (file, error) // made with fileMode
 	Rename(from, to string) error
+	Remove(name string) error
 	SyncDir(dir string) error
 	Free(dir string) (uint64, error) // bytes
 }
@@ -43,6 +44,8 @@ func (disk) Open(name string, flag int) (file, error) {
 
 func (disk) Rename(from, to string) error { return os.Rename(from, to) }
 
+func (disk) Remove(name string) error { return os.Remove(name) }
+
 func (disk) SyncDir(dir string) error { return syncDir(dir) }
 
 func (disk) Free(dir string) (uint64, error) { return DiskFree(dir) }
@@ -60,13 +63,19 @@ func (f diskFile) Size() (int64, error) {
 }
 
 // writeWhole replaces a file so that a reader, or a start after a crash, finds the old or the new one, never a
-// part. It returns when the new one is on stable storage.
+// part. It returns when the new one is on stable storage. Where that fails, what there was of it is removed: on a full
+// disk it would take the last room.
 func writeWhole(d files, name string, data []byte) (err error) {
 	temporary := name + ".new"
 	f, err := d.Open(temporary, os.O_RDWR|os.O_CREATE|os.O_TRUNC)
 	if err != nil {
 		return err
 	}
+	defer func() {
+		if err != nil {
+			_ = d.Remove(temporary) // the error is the one that brought us here
+		}
+	}()
 	_, err = f.WriteAt(data, 0)
 	if err == nil {
 		err = f.Sync()

@@ -56,7 +56,10 @@ func (l *log) recover(known claim) (report string, err error) {
 			hub.ErrDamaged, l.name, known.head)
 	}
 	if s.size < size {
-		if report, err = l.cutTail(s, size); err != nil {
+		if report, err = l.cutTail(s, size); NoRoom(err) {
+			// It stays where it is, and nothing is written over it. Readers need not wait until there is room.
+			l.trouble.Store(&trouble{err, true})
+		} else if err != nil {
 			return "", err
 		}
 	}

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -69,6 +70,8 @@ type Options struct {
 	Reserve uint64
 	// OnCommit, if set, is told of each group commit, by the goroutine that commits.
 	OnCommit func(Commit)
+
+	lookEvery time.Duration // for tests; lookEvery if 0
 }
 
 // Commit is a group of entries that were written and synced together.
@@ -81,7 +84,9 @@ type Commit struct {
 // ErrDataDir, ErrInUse, ErrNewerFormat, ErrOlderFormat, hub.ErrDamaged.
 func Open(dir string, o Options) (*Store, error) { return open(dir, o, disk{}) }
 
+// open is Open on any disk.
 func open(dir string, o Options, d files) (s *Store, err error) {
+	o.lookEvery = cmp.Or(o.lookEvery, lookEvery)
 	notes, err := prepareDir(dir)
 	if err != nil {
 		return nil, err
@@ -123,7 +128,7 @@ func open(dir string, o Options, d files) (s *Store, err error) {
 	if report != "" {
 		s.Notes = append(s.Notes, report)
 	}
-	if err = errors.Join(s.writeMeta(), d.SyncDir(dir)); err != nil {
+	if err = errors.Join(s.startMeta(), d.SyncDir(dir)); err != nil {
 		s.log.stop()
 		return nil, errors.Join(err, s.log.file.Close())
 	}
