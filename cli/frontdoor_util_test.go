@@ -34,7 +34,7 @@ import (
 const patience = 30 * time.Second
 
 // packages have the programs whose names are not their own.
-var packages = map[string]string{"mkfs.ext4": "e2fsprogs", "systemd-analyze": "systemd"}
+var packages = map[string]string{"mkfs.ext4": "e2fsprogs", "systemd-analyze": "systemd", "fsfreeze": "util-linux"}
 
 // need finds a program. Where all tests must run, a missing one is a failure.
 func need(t *testing.T, program string) string {
@@ -163,6 +163,7 @@ type testHub struct {
 	address string // host:port
 	admin   string
 	flags   []string
+	env     []string
 }
 
 func startHub(t *testing.T, flags ...string) *testHub {
@@ -173,18 +174,24 @@ func startHub(t *testing.T, flags ...string) *testHub {
 func startHubIn(t *testing.T, dir string, flags ...string) *testHub {
 	t.Helper()
 	h := &testHub{dir: dir, flags: flags}
+	h.up(t)
+	return h
+}
+
+// up starts it for the first time.
+func (h *testHub) up(t *testing.T) {
+	t.Helper()
 	h.start(t, "0")
 	local, err := server.FindLocal(h.dir)
 	check(t, err)
 	h.address, h.admin = strings.TrimPrefix(local.URL, "http://"), local.AdminToken
-	return h
 }
 
 func (h *testHub) start(t *testing.T, port string) {
 	t.Helper()
 	args := append([]string{"hub", "start", "--bind", "127.0.0.1", "--port", port, "--data-dir", h.dir}, h.flags...)
 	cmd := exec.Command("ctx", args...)
-	cmd.Env = cleanEnv(t.TempDir())
+	cmd.Env = append(cleanEnv(t.TempDir()), h.env...)
 	h.process = start(t, cmd)
 	await(t, "the hub", func() bool {
 		select {

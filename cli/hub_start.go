@@ -22,6 +22,7 @@ type serveFlags struct {
 	AllowOrigin          []string      `placeholder:"ORIGIN" help:"Let pages of this site call the hub (scheme://host[:port]); may be repeated."`
 	Heartbeat            time.Duration `default:"10s" placeholder:"TIME" help:"Longest silence on an idle stream, at most 20s (${default})."`
 	MaxStreams           int           `default:"4096" placeholder:"N" help:"Streams open at once (${default})."`
+	DiskReserve          uint64        `default:"0" placeholder:"BYTES" help:"Refuse entries when fewer bytes than this are free."` // to be merged with the flag of sizes
 	MaxStreamsPerProject int           `default:"64" placeholder:"N" help:"Of these, streams of one project (${default})."`
 }
 
@@ -59,7 +60,7 @@ func (c *hubStart) Run(ctx context.Context, sys *system) error {
 		c.announce(sys, s)
 		context.AfterFunc(ctx, func() { _ = systemd.tell("STOPPING=1") }) // only a courtesy
 		notifyErr = errors.Join(systemd.tell("READY=1"), parent.ready(s))
-		go systemd.keepAlive(ctx)
+		go systemd.keepAlive(ctx, s.Alive)
 	}
 	err = errors.Join(server.Run(ctx, config), notifyErr)
 	if errors.Is(err, server.ErrPortTaken) {
@@ -76,7 +77,7 @@ func (c *hubStart) config(dir string) server.Config {
 		Bind: c.Bind, Port: c.Port, DataDir: dir,
 		TLSCert: c.TLSCert, TLSKey: c.TLSKey, AllowOrigins: c.AllowOrigin,
 		Heartbeat: c.Heartbeat, MaxStreams: c.MaxStreams, MaxStreamsPerProject: c.MaxStreamsPerProject,
-		Version: versionLine(),
+		DiskReserve: c.DiskReserve, Version: versionLine(),
 	}
 }
 

@@ -66,10 +66,10 @@ func newDisk(t *testing.T, arguments ...string) *testDisk {
 	return d
 }
 
-// watch starts a shell that unmounts the disk when these tests are gone, in whatever way: it waits for the end of a
+// watch starts a shell that thaws and unmounts the disk when these tests are gone, in whatever way: it waits for the end of a
 // pipe that they hold. A mount that is left over, and its loop device, would outlive them.
 func (d *testDisk) watch() {
-	cmd := root("sh", "-c", `read line; umount -l "$1" 2>/dev/null`, "sh", d.dir)
+	cmd := root("sh", "-c", `read line; { fsfreeze -u "$1"; umount -l "$1"; } 2>/dev/null`, "sh", d.dir)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // or Ctrl-C would end it too
 	pipe, err := cmd.StdinPipe()
 	check(d.t, err)

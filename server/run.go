@@ -70,11 +70,15 @@ func Run(ctx context.Context, config Config) (err error) {
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(listener) }()
 	defer func() { err = errors.Join(err, drain(server, draining)) }()
-	forget, err := announce(c.DataDir, started.LocalURL, c.TLSCert)
+	forget, late, err := announce(c.DataDir, started.LocalURL, c.TLSCert)
 	if err != nil {
 		return err
 	}
+	if late != "" {
+		started.Warnings = append(started.Warnings, late)
+	}
 	defer func() { err = errors.Join(err, forget()) }()
+	started.Alive = func(ctx context.Context) error { return errors.Join(answers(ctx, started.LocalURL), data.Alive(ctx)) }
 	c.Ready(started)
 	select {
 	case err := <-failed:
