@@ -34,7 +34,7 @@ import (
 const patience = 30 * time.Second
 
 // packages have the programs whose names are not their own.
-var packages = map[string]string{"mkfs.ext4": "e2fsprogs", "systemd-analyze": "systemd", "fsfreeze": "util-linux"}
+var packages = map[string]string{"mkfs.ext4": "e2fsprogs", "systemd-analyze": "systemd", "systemctl": "systemd", "fsfreeze": "util-linux"}
 
 // need finds a program. Where all tests must run, a missing one is a failure.
 func need(t *testing.T, program string) string {
