@@ -43,7 +43,7 @@ test: deps ## Run all tests under the race detector (first installs nginx, chrom
 	@.ci/test
 
 .PHONY: deps
-deps: ## Install what the tests use and this machine lacks: nginx, chromium, curl, a C compiler
+deps: ## Install what the tests use and this machine lacks: nginx, chromium, curl, a C compiler, …
 	@.ci/deps
 
 .PHONY: lint
