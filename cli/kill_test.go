@@ -171,23 +171,28 @@ func killReaders(t *testing.T, random *rand.Rand, kills int) {
 	})
 	begin := time.Now()
 	disturbed.ctx("connection", "sync")
-	once := time.Since(begin) // how long a command takes here: a moment within it is wanted
+	// How long a command takes here: a moment within it is wanted. As that changes with what else the machine does, too
+	// early a kill makes it longer, and one that came too late, shorter.
+	window := time.Since(begin)
 	halfWay := 0
 	for i := range kills {
 		p := start(t, disturbed.command(context.Background(), "connection", []string{"listen", "sync"}[i%2]))
 		before := len(disturbed.mirror("learnings.md"))
-		deadline := time.After(once/4 + time.Duration(random.Int64N(int64(once))))
+		deadline := time.After(window/4 + time.Duration(random.Int64N(int64(window))))
 		select {
 		case <-p.ended:
 		case <-deadline:
 		}
 		select {
 		case <-p.ended:
+			window -= window / 10
 		default:
 			p.signal(syscall.SIGKILL)
 			<-p.ended
 			if len(disturbed.mirror("learnings.md")) > before {
 				halfWay++
+			} else {
+				window += window / 10
 			}
 		}
 	}
