@@ -12,6 +12,7 @@ BUF_VERSION      := 1.75.0
 PLATFORMS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
 FUZZTIME  ?= 30s
 BENCH     ?= .
+TORTURE   ?= 1000
 VERSION   ?= $(shell git describe --tags --exact-match --match 'v*' 2>/dev/null)
 
 LDFLAGS  := -s -w $(if $(VERSION),-X ctxhub/cli.Version=$(VERSION))
@@ -42,7 +43,7 @@ test: deps ## Run all tests under the race detector (first installs nginx, chrom
 	@.ci/test
 
 .PHONY: deps
-deps: ## Install what the tests use and this machine lacks: nginx, chromium, curl, jq, a C compiler
+deps: ## Install what the tests use and this machine lacks: nginx, chromium, curl, a C compiler, …
 	@.ci/deps
 
 .PHONY: lint
@@ -74,6 +75,10 @@ fuzz: ## Run each fuzz target for FUZZTIME (30s)
 		echo "== $$package $$name"; \
 		go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "$$package" </dev/null; \
 	done
+
+.PHONY: torture
+torture: deps ## Kill hubs and readers, and cut the power, TORTURE (1000) times each
+	CTX_TORTURE=$(TORTURE) .ci/test -count 1 -timeout 3h -v -run 'Killed|PowerLoss|CopyOfTheDisk' ./cli
 
 .PHONY: bench
 bench: ## Run the benchmarks that match BENCH (all), without the race detector

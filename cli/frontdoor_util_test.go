@@ -33,6 +33,9 @@ import (
 // patience is how long anything may take that should happen soon; only a failing test waits for so long.
 const patience = 30 * time.Second
 
+// packages have the programs whose names are not their own.
+var packages = map[string]string{"promtool": "prometheus", "mkfs.ext4": "e2fsprogs", "systemd-analyze": "systemd", "systemctl": "systemd", "fsfreeze": "util-linux"}
+
 // need finds a program. Where all tests must run, a missing one is a failure.
 func need(t *testing.T, program string) string {
 	t.Helper()
@@ -41,11 +44,11 @@ func need(t *testing.T, program string) string {
 			return path
 		}
 	}
-	debian := program
-	if program == "promtool" { // it comes with the server
-		debian = "prometheus"
+	pkg := program
+	if other, ok := packages[program]; ok {
+		pkg = other
 	}
-	missing := fmt.Sprintf("%s is not installed: apt-get install --no-install-recommends %s", program, debian)
+	missing := fmt.Sprintf("%s is not installed: apt-get install %s", program, pkg)
 	if os.Getenv("CI") != "" {
 		t.Fatal(missing)
 	}
@@ -160,23 +163,35 @@ type testHub struct {
 	address string // host:port
 	admin   string
 	flags   []string
+	env     []string
 }
 
 func startHub(t *testing.T, flags ...string) *testHub {
 	t.Helper()
-	h := &testHub{dir: filepath.Join(t.TempDir(), "hub-data"), flags: flags}
+	return startHubIn(t, filepath.Join(t.TempDir(), "hub-data"), flags...)
+}
+
+func startHubIn(t *testing.T, dir string, flags ...string) *testHub {
+	t.Helper()
+	h := &testHub{dir: dir, flags: flags}
+	h.up(t)
+	return h
+}
+
+// up starts it for the first time.
+func (h *testHub) up(t *testing.T) {
+	t.Helper()
 	h.start(t, "0")
 	local, err := server.FindLocal(h.dir)
 	check(t, err)
 	h.address, h.admin = strings.TrimPrefix(local.URL, "http://"), local.AdminToken
-	return h
 }
 
 func (h *testHub) start(t *testing.T, port string) {
 	t.Helper()
 	args := append([]string{"hub", "start", "--bind", "127.0.0.1", "--port", port, "--data-dir", h.dir}, h.flags...)
 	cmd := exec.Command("ctx", args...)
-	cmd.Env = cleanEnv(t.TempDir())
+	cmd.Env = append(cleanEnv(t.TempDir()), h.env...)
 	h.process = start(t, cmd)
 	await(t, "the hub", func() bool {
 		select {

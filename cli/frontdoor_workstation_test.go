@@ -21,14 +21,19 @@ type workstation struct {
 
 func newWorkstation(t *testing.T, project string) *workstation {
 	t.Helper()
-	home := t.TempDir()
+	return newWorkstationIn(t, t.TempDir(), project)
+}
+
+func newWorkstationIn(t *testing.T, home, project string) *workstation {
+	t.Helper()
 	w := &workstation{t: t, home: home, dir: filepath.Join(home, project)}
 	check(t, os.Mkdir(w.dir, 0o700))
 	return w
 }
 
 func cleanEnv(home string) []string {
-	return []string{"HOME=" + home, "PATH=" + os.Getenv("PATH"), "NO_COLOR=1"}
+	// The race detector sleeps for a second at the end of each process, unless it is told not to.
+	return []string{"HOME=" + home, "PATH=" + os.Getenv("PATH"), "NO_COLOR=1", "GORACE=atexit_sleep_ms=0"}
 }
 
 func (w *workstation) command(ctx context.Context, args ...string) *exec.Cmd {

@@ -46,7 +46,7 @@ func (c *hubStart) Run(ctx context.Context, sys *system) error {
 		c.announce(sys, s)
 		context.AfterFunc(ctx, func() { _ = systemd.tell("STOPPING=1") }) // only a courtesy
 		notifyErr = errors.Join(systemd.tell("READY=1"), parent.ready(s))
-		go systemd.keepAlive(ctx)
+		go systemd.keepAlive(ctx, s.Alive)
 	}
 	err = errors.Join(server.Run(ctx, config), notifyErr)
 	if errors.Is(err, server.ErrPortTaken) {

@@ -4,6 +4,7 @@ package cli
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -47,6 +48,21 @@ func startHub(t *testing.T, env ...string) (hub *exec.Cmd, local server.Local) {
 // fakeSystemd is a notification socket.
 func fakeSystemd(t *testing.T) (path string, receive func() string) {
 	t.Helper()
+	path, hear := FakeSystemd(t)
+	return path, func() string {
+		t.Helper()
+		text := hear(20 * time.Second)
+		if text == "" {
+			t.Fatal("nothing is heard")
+		}
+		return text
+	}
+}
+
+// FakeSystemd is a notification socket, also for the tests that come from outside. What hear returns is empty when
+// nothing has come in this time.
+func FakeSystemd(t *testing.T) (path string, hear func(within time.Duration) string) {
+	t.Helper()
 	dir, err := os.MkdirTemp("", "notify") // a socket's name must be short
 	if err != nil {
 		t.Fatal(err)
@@ -58,14 +74,14 @@ func fakeSystemd(t *testing.T) (path string, receive func() string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = conn.Close() })
-	return path, func() string {
+	return path, func(within time.Duration) string {
 		t.Helper()
 		buf := make([]byte, 100)
-		if err := conn.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		if err := conn.SetReadDeadline(time.Now().Add(within)); err != nil {
 			t.Fatal(err)
 		}
 		n, err := conn.Read(buf)
-		if err != nil {
+		if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Fatal(err)
 		}
 		return string(buf[:n])
@@ -102,7 +118,34 @@ func TestNotifyWithoutSystemd(t *testing.T) {
 	if err := (notifier{socket: filepath.Join(t.TempDir(), "nobody")}).tell("READY=1"); err == nil {
 		t.Error("a socket that is not there is told without an error")
 	}
-	(notifier{watchdog: "nonsense"}).keepAlive(t.Context()) // returns at once
+	(notifier{watchdog: "nonsense"}).keepAlive(t.Context(), nil) // returns at once
+}
+
+// systemd hears nothing of a hub that does not answer.
+func TestWatchdogAsksTheHub(t *testing.T) {
+	path, receive := fakeSystemd(t)
+	n := notifier{socket: path, watchdog: "20000"}
+	ctx, stop := context.WithCancel(t.Context())
+	asked := 0
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		n.keepAlive(ctx, func(context.Context) error {
+			asked++
+			_ = n.tell(fmt.Sprint("asked ", asked))
+			if asked == 2 || asked == 3 {
+				return errors.New("no answer")
+			}
+			return nil
+		})
+	}()
+	for _, want := range []string{"asked 1", "WATCHDOG=1", "asked 2", "asked 3", "asked 4", "WATCHDOG=1"} {
+		if got := receive(); got != want {
+			t.Fatalf("heard %q, want %q", got, want)
+		}
+	}
+	stop()
+	<-done
 }
 
 // The first signal drains, which a call in flight holds up; the second one does not wait for it.

@@ -20,9 +20,10 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"ctx": func() { os.Exit(Main()) }})
-}
+// programs are what the test binary can be, by the name it is called.
+var programs = map[string]func(){"ctx": func() { os.Exit(Main()) }}
+
+func TestMain(m *testing.M) { testscript.Main(m, programs) }
 
 // TestScripts runs the real command against real hubs, one script for each command and one for each kind of
 // bad luck.

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -62,6 +63,10 @@ type Started struct {
 	DataDir    string
 	AdminToken string   // on the first run only
 	Warnings   []string // sentences
+
+	// Alive returns nil when the hub has answered a call on its port and its log has taken one, for a watchdog. It
+	// waits as long as its context lets it.
+	Alive func(context.Context) error
 }
 
 func (c Config) withDefaults() (Config, error) {

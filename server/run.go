@@ -38,9 +38,7 @@ func Run(ctx context.Context, config Config) (err error) {
 	}
 	// The data directory comes before the port: a second hub on it should hear just that.
 	seen := metrics.New(c.Version)
-	data, err := store.Open(c.DataDir, store.Options{
-		Reserve: c.DiskReserve, OnCommit: func(g store.Commit) { seen.Committed(g.Entries, g.Sync) },
-	})
+	data, err := store.Open(c.DataDir, c.storeOptions(seen))
 	if err != nil {
 		return err
 	}
@@ -75,11 +73,13 @@ func Run(ctx context.Context, config Config) (err error) {
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(listener) }()
 	defer func() { err = errors.Join(err, drain(server, draining)) }()
-	forget, err := announce(c.DataDir, started.LocalURL, c.TLSCert, c.TLSKey)
+	forget, late, err := announce(c.DataDir, started.LocalURL, c.TLSCert, c.TLSKey)
 	if err != nil {
 		return err
 	}
+	started.Warnings = append(started.Warnings, late...)
 	defer func() { err = errors.Join(err, forget()) }()
+	started.Alive = func(ctx context.Context) error { return errors.Join(answers(ctx, started.LocalURL), data.Alive(ctx)) }
 	c.Ready(started)
 	select {
 	case err := <-failed:
@@ -87,6 +87,10 @@ func Run(ctx context.Context, config Config) (err error) {
 	case <-ctx.Done():
 		return nil
 	}
+}
+
+func (c *Config) storeOptions(seen *metrics.Metrics) store.Options {
+	return store.Options{Reserve: c.DiskReserve, OnCommit: func(g store.Commit) { seen.Committed(g.Entries, g.Sync) }}
 }
 
 func newHTTPServer(handler http.Handler, log *slog.Logger) *http.Server {

@@ -74,13 +74,19 @@ func (f diskFile) Size() (int64, error) {
 const newSuffix = ".new"
 
 // writeWhole replaces a file so that a reader, or a start after a crash, finds the old or the new one, never a
-// part. It returns when the new one is on stable storage.
+// part. It returns when the new one is on stable storage. Where that fails, what there was of it is removed: on a full
+// disk it would take the last room.
 func writeWhole(d files, name string, data []byte) (err error) {
 	temporary := name + newSuffix
 	f, err := d.Open(temporary, os.O_RDWR|os.O_CREATE|os.O_TRUNC)
 	if err != nil {
 		return err
 	}
+	defer func() {
+		if err != nil {
+			_ = d.Remove(temporary) // the error is the one that brought us here
+		}
+	}()
 	_, err = f.WriteAt(data, 0)
 	if err == nil {
 		err = f.Sync()

@@ -43,8 +43,9 @@ type log struct {
 	segments []*segment // the last one is appended to, and ends at the watermark
 	recent   recent
 
-	prior sum    // the committer's: the last line's sum
-	buf   []byte // the committer's
+	prior   sum    // the committer's: the last line's sum
+	buf     []byte // the committer's
+	refused int    // the committer's: bytes of the write that failed last
 }
 
 // trouble is why the last write failed. After a failed sync it is for good: the kernel may have dropped the
@@ -99,6 +100,8 @@ func (l *log) append(ctx context.Context, entries []hub.Entry) ([]uint64, error)
 // run is the committer. What waits while one group is synced becomes the next, so that no timer is needed.
 func (l *log) run() {
 	defer close(l.done)
+	tick := time.NewTicker(l.options.lookEvery)
+	defer tick.Stop()
 	for {
 		select {
 		case first := <-l.calls:
@@ -110,6 +113,8 @@ func (l *log) run() {
 		case r := <-l.seals:
 			l.seal(r)
 			close(r.done)
+		case <-tick.C:
+			l.look()
 		case <-l.closing:
 			return
 		}
@@ -177,6 +182,7 @@ func (l *log) commit(calls []*call) {
 	}
 	took, err := l.write(buf)
 	if err != nil {
+		l.refused = len(buf)
 		failAll(calls, err)
 		return
 	}
@@ -243,12 +249,12 @@ func (l *log) mayGrow(bytes int) error {
 // withoutPath is what is said of an error to a publisher, whose business the hub's directories are not.
 func withoutPath(err error) error {
 	if p := new(fs.PathError); errors.As(err, &p) {
-		return p.Err
+		return inWords(p.Err)
 	}
 	if l := new(os.LinkError); errors.As(err, &l) {
-		return l.Err
+		return inWords(l.Err)
 	}
-	return err
+	return inWords(err)
 }
 
 func failAll(calls []*call, err error) {

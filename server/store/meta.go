@@ -107,15 +107,32 @@ func (s *Store) writeMeta() error {
 	return nil
 }
 
-// keepMeta writes meta.json every few seconds while the log grows. It reports nothing: a disk that refuses it
+// startMeta writes meta.json at the start. On a full disk the one that is there will do until there is room: it says
+// less than the log holds, which is harmless, and readers are served. A new hub's identity, though, must be on the disk
+// before anyone is told of it.
+func (s *Store) startMeta() error {
+	err := s.writeMeta()
+	if !NoRoom(err) {
+		return err
+	}
+	if _, missing := os.Stat(filepath.Join(s.dir, metaName)); missing != nil {
+		return err
+	}
+	s.metaErr.Store(&err)
+	return nil
+}
+
+// keepMeta writes meta.json every few seconds while the log grows, and tries sooner where that failed. It reports nothing: a disk that refuses it
 // refuses the log too, which status shows, and Close reports.
 func (s *Store) keepMeta() {
 	defer close(s.metaDone)
-	tick := time.NewTicker(metaEvery)
-	defer tick.Stop()
 	for {
+		wait := metaEvery
+		if s.metaErr.Load() != nil {
+			wait = s.log.options.lookEvery
+		}
 		select {
-		case <-tick.C:
+		case <-time.After(wait):
 			if err := s.writeMeta(); err != nil {
 				s.metaErr.Store(&err)
 			} else {

@@ -96,7 +96,13 @@ func (l *log) recoverSegment(s *scan, seg *segment, known claim) (report string,
 	case s.head < known.head:
 		return "", seg.refuse(s, fmt.Sprintf("entries up to %d were acknowledged", known.head))
 	}
-	return l.cutTail(s, size)
+	report, err = l.cutTail(s, size)
+	if NoRoom(err) {
+		// It stays where it is, and nothing is written over it. Readers need not wait until there is room.
+		l.trouble.Store(&trouble{err, true})
+		return "", nil
+	}
+	return report, err
 }
 
 // openSegments opens the log and the files of the archive that lead to it.

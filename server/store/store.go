@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -70,6 +71,8 @@ type Options struct {
 	Reserve uint64
 	// OnCommit, if set, is told of each group commit, by the goroutine that commits.
 	OnCommit func(Commit)
+
+	lookEvery time.Duration // for tests; lookEvery if 0
 }
 
 // Commit is a group of entries that were written and synced together.
@@ -82,7 +85,9 @@ type Commit struct {
 // ErrDataDir, ErrInUse, ErrNewerFormat, ErrOlderFormat, hub.ErrDamaged.
 func Open(dir string, o Options) (*Store, error) { return open(dir, o, disk{}) }
 
+// open is Open on any disk.
 func open(dir string, o Options, d files) (s *Store, err error) {
+	o.lookEvery = cmp.Or(o.lookEvery, lookEvery)
 	notes, err := prepareDir(dir)
 	if err != nil {
 		return nil, err
@@ -121,7 +126,7 @@ func open(dir string, o Options, d files) (s *Store, err error) {
 		return nil, err
 	}
 	s.Notes = append(s.Notes, notes...)
-	if err = errors.Join(s.writeMeta(), d.SyncDir(dir)); err != nil {
+	if err = errors.Join(s.startMeta(), d.SyncDir(dir)); err != nil {
 		s.log.stop()
 		return nil, errors.Join(err, s.log.closeFiles())
 	}
@@ -241,6 +246,16 @@ func (s *Store) LogBytes() uint64 {
 // Append implements hub.Writer.
 func (s *Store) Append(ctx context.Context, entries []hub.Entry) ([]uint64, error) {
 	return s.log.append(ctx, entries)
+}
+
+// Alive returns when the committer has taken a call and answered it, which takes as long as the commit under way. A
+// hub whose disk refuses entries is alive: it has readers.
+func (s *Store) Alive(ctx context.Context) error {
+	_, err := s.log.append(ctx, nil)
+	if errors.Is(err, hub.ErrPoisoned) {
+		return nil
+	}
+	return err
 }
 
 // HubID is the hub's identity, made with its data directory.
