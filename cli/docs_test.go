@@ -25,9 +25,9 @@ var (
 	answers  = regexp.MustCompile(`^ctx hub (?:is up|has stopped)`)
 )
 
-// Every test and script that docs/guarantees.md names is there.
+// Every test and script that docs/guarantees.md and docs/operations.md name is there.
 func TestGuaranteesNameRealTests(t *testing.T) {
-	page := readPage(t, "docs/guarantees.md")
+	page := readPage(t, "docs/guarantees.md") + readPage(t, "docs/operations.md")
 	functions := testFunctions(t)
 	for _, name := range testNames.FindAllString(page, -1) {
 		if name != "TestName" && !functions[name] {

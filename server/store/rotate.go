@@ -83,6 +83,7 @@ func (l *log) prepareNext(next *segment) (err error) {
 	if err == nil {
 		return l.files.SyncDir(l.dir) // the archive's own name
 	}
+	_ = l.files.Remove(next.name + newSuffix) // on a full disk it would take the last room
 	return errors.Join(err, next.file.Close())
 }
 
