@@ -181,3 +181,38 @@ func TestVerifyKnowsATornTail(t *testing.T) {
 		}
 	}
 }
+
+// TestVerifyBesideABusyHub: a hub that publishes and rotates gives no false alarm.
+func TestVerifyBesideABusyHub(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	s := mustOpen(t, dir)
+	defer mustClose(t, s)
+	stop, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		for i := 0; ; i++ {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			batch := []hub.Entry{hubtest.Entry(fmt.Sprint("a", i), strings.Repeat("x", i%5000)), hubtest.Entry(fmt.Sprint("b", i), "y")}
+			if _, err := s.Append(t.Context(), batch); err != nil {
+				t.Error(err)
+				return
+			}
+			if i%100 == 99 {
+				if _, err := s.Rotate(t.Context()); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+	}()
+	for range 40 {
+		if r := mustVerify(t, dir); len(r.Problems) > 0 {
+			t.Fatalf("%+v", r.Problems)
+		}
+	}
+	close(stop)
+	<-done
+}
