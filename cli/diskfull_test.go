@@ -37,7 +37,7 @@ func newFullDisk(t *testing.T, flags ...string) *fullDisk {
 	d := &fullDisk{t: t, ballast: filepath.Join(disk.dir, "ballast"), acked: map[string]uint64{}, desk: newWorkstation(t, "desk")}
 	// Room is made by removing it, and there must be enough for what comes then.
 	check(t, os.WriteFile(d.ballast, make([]byte, 2<<20), 0o600))
-	d.testHub = startHubIn(t, filepath.Join(disk.dir, "hub-data"), flags...)
+	d.testHub = startHubIn(t, filepath.Join(disk.dir, "hub-data"), append([]string{"--disk-reserve", "0"}, flags...)...)
 	d.desk.ctx("connection", "register", d.address, "--token-file", d.desk.write("token", d.admin))
 	d.desk.ctx("connection", "subscribe", "decision", "learning", "convention", "task")
 	return d
@@ -250,11 +250,11 @@ func TestADiskThatFillsAndEmpties(t *testing.T) {
 		takeRoom(t, d.ballast)
 		d.fill(publishers)
 		var publishing sync.WaitGroup
-		waiting := len(d.acked) + 4
+		waiting, deadline := len(d.acked)+4, time.Now().Add(patience)
 		for _, c := range publishers { // they are refused, and go on until they are not
 			id := client.NewID()
 			publishing.Go(func() {
-				for d.publish(c, id, strings.Repeat("y", 5000)) != nil && t.Context().Err() == nil {
+				for d.publish(c, id, strings.Repeat("y", 5000)) != nil && time.Now().Before(deadline) {
 					time.Sleep(5 * time.Millisecond)
 				}
 			})

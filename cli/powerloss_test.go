@@ -30,7 +30,7 @@ func TestPowerLossLosesNothing(t *testing.T) {
 	t.Parallel()
 	chapters(t, usualCuts, usualLosses, func(t *testing.T, random *rand.Rand, cuts int) {
 		disk := newExt4(t, 128)
-		h := startHubIn(t, filepath.Join(disk.dir, "hub-data"))
+		h := startHubIn(t, filepath.Join(disk.dir, "hub-data"), "--disk-reserve", "0")
 		w := newWork(t, random, h)
 		w.join(disk.dir)
 		begin := time.Now()
@@ -75,7 +75,7 @@ func TestACopyOfTheDiskLosesNothing(t *testing.T) {
 	t.Parallel()
 	chapters(t, usualCopies, usualLosses, func(t *testing.T, random *rand.Rand, copies int) {
 		disk := newExt4(t, 64)
-		h := startHubIn(t, filepath.Join(disk.dir, "hub-data"))
+		h := startHubIn(t, filepath.Join(disk.dir, "hub-data"), "--disk-reserve", "0")
 		w := newWork(t, random, h)
 		total := 0
 		for i := range copies {
@@ -134,7 +134,7 @@ func startOnCopy(t *testing.T, image []byte, w *work, acked map[string]uint64) {
 	name := filepath.Join(t.TempDir(), "copy")
 	check(t, writeSparse(name, image))
 	disk := mountImage(t, name)
-	h := startHubIn(t, filepath.Join(disk.dir, "hub-data"))
+	h := startHubIn(t, filepath.Join(disk.dir, "hub-data"), "--disk-reserve", "0")
 	log := readAll(t, newClient(t, client.Config{Addresses: []string{h.address}, Token: w.token}), 0)
 	checkEntries(t, log, 0, map[string]uint64{})
 	found := make(map[string]uint64, len(log))
