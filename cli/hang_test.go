@@ -21,7 +21,7 @@ func TestAHubThatHangsIsNotKeptAlive(t *testing.T) {
 	fsfreeze := need(t, "fsfreeze")
 	disk := newExt4(t, 32)
 	socket, hear := cli.FakeSystemd(t)
-	h := &testHub{dir: filepath.Join(disk.dir, "hub-data"), env: []string{"NOTIFY_SOCKET=" + socket, "WATCHDOG_USEC=200000"}}
+	h := &testHub{dir: filepath.Join(disk.dir, "hub-data"), flags: []string{"--disk-reserve", "0"}, env: []string{"NOTIFY_SOCKET=" + socket, "WATCHDOG_USEC=200000"}}
 	h.up(t)
 	if got := hear(patience); got != "READY=1" {
 		t.Fatalf("first heard %q", got)

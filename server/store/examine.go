@@ -139,7 +139,7 @@ func (x *examination) inspect(i int, s *segment) error {
 	if in.end, err = x.endOf(i); err != nil {
 		return err
 	}
-	if s.from, err = in.begin(i == 0); err != nil {
+	if s.from, err = in.begin(i == 0, len(x.segments) == 1); err != nil {
 		return err
 	}
 	s.base, x.open = in.next-1, nil

@@ -7,8 +7,9 @@ import (
 )
 
 // begin reads the base line of a segment and returns where its first line begins. One that is not as written is left
-// to be found as damage.
-func (in *inspector) begin(first bool) (from int64, err error) {
+// to be found as damage. The first segment has nothing before it to compare with; if it is also alone, nothing but
+// what stands in it tells where the log begins.
+func (in *inspector) begin(first, alone bool) (from int64, err error) {
 	t, err := readTop(in.file)
 	if err != nil {
 		return 0, err
@@ -18,7 +19,7 @@ func (in *inspector) begin(first bool) (from int64, err error) {
 		in.next, in.prior, in.line = t.base+1, t.sum, 2
 		return t.length, nil
 	}
-	if first && in.next == 1 && t.likeBase && t.second > 0 {
+	if alone && t.likeBase && t.second > 0 {
 		in.next = t.second
 	}
 	return 0, nil
@@ -48,7 +49,7 @@ func readTop(f file) (t top, err error) {
 	if sp, err := splitLine(line); err == nil {
 		t.isFirst = sp.sequence == 1
 	}
-	t.likeBase = likeness(line, baseStart) > likeness(line, lineStart)
+	t.likeBase = likeness(line, baseStart) > max(likeness(line, lineStart), len(baseStart)/2)
 	line, _, _ = bytes.Cut(rest, []byte("\n"))
 	if sp, err := splitLine(line); err == nil {
 		t.second, t.follows = sp.sequence, sp.chained(t.sum)
