@@ -65,7 +65,7 @@ func (c *hubBackup) Run(ctx context.Context, sys *system) error {
 	}
 	m, err := store.SaveBackup(c.File, c.Force, from)
 	if err != nil {
-		return hub.explain(c.explain(err))
+		return c.explain(hub, err)
 	}
 	bar.clear()
 	if c.JSON {
@@ -116,14 +116,14 @@ func (w *watchedWriter) Write(p []byte) (int, error) {
 }
 
 // explain knows what can be wrong with the file.
-func (c *hubBackup) explain(err error) error {
+func (c *hubBackup) explain(hub *theHub, err error) error {
 	if errors.Is(err, fs.ErrExist) {
 		return &advice{err: err, exit: exitConflict, hint: c.command("ctx hub backup "+shellWord(c.File)) + " --force"}
 	}
 	if p := new(fs.PathError); errors.As(err, &p) {
 		return &advice{err: err, exit: exitError, hint: "df -h " + shellWord(c.File) + "; then run the same command again"}
 	}
-	return err
+	return hub.explain(err)
 }
 
 type hubRestore struct {

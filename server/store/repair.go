@@ -27,8 +27,9 @@ func Repair(dir string, progress func(done, total int64)) (*Repaired, error) {
 }
 
 func repair(d files, dir string, progress func(done, total int64)) (done *Repaired, err error) {
-	if !exists(dir) {
-		return nil, fmt.Errorf("%w: there is no %s", ErrDataDir, dir)
+	// Before the lock, which would leave its file in a directory that is not a hub's.
+	if !exists(filepath.Join(dir, logName)) && !exists(filepath.Join(dir, archiveName)) && !exists(filepath.Join(dir, swapName)) {
+		return nil, fmt.Errorf("%w: there is no %s in %s", ErrDataDir, logName, dir)
 	}
 	lock, err := lockDir(dir)
 	if err != nil {
