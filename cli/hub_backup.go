@@ -192,6 +192,8 @@ func (c *hubRestore) explain(err error) error {
 		a.exit, a.hint = exitConflict, "they are kept aside with: "+c.command("ctx hub restore "+shellWord(c.File))+" --force"
 	case errors.Is(err, store.ErrInUse):
 		a.hint = c.command("ctx hub stop") + "; then run the same command again"
+	case errors.Is(err, store.ErrUnfinished):
+		a.hint = c.command("ctx hub start --daemon")
 	default:
 		a.hint = "nothing was changed; try another backup: " + c.command("ctx hub restore FILE")
 	}

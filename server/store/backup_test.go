@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"ctxhub/server/hub"
@@ -184,7 +185,7 @@ func TestABackupNeverReachesOutOfItsDirectory(t *testing.T) {
 		if _, err := Restore(filepath.Join(parent, "data"), &b, true); !errors.Is(err, hub.ErrDamaged) {
 			t.Errorf("%s: %v", name, err)
 		}
-		if left := listing(t, parent); len(left) != 0 {
+		if left := listing(t, parent); len(left) != 1 || left[0] != "/data/hub.lock " {
 			t.Errorf("%s left %q", name, left)
 		}
 	}
@@ -295,6 +296,9 @@ func TestAFaultAtEveryStepOfARestore(t *testing.T) {
 		_, err := restore(f, dir, bytes.NewReader(backup), true)
 		if err == nil && f.broken {
 			t.Errorf("fault at %d: nothing is said", n)
+		}
+		if decided := exists(filepath.Join(dir, swapName)); decided != errors.Is(err, ErrUnfinished) {
+			t.Errorf("fault at %d: decided %v, and it says %v", n, decided, err)
 		}
 		s := mustOpen(t, dir)
 		all := readAll(t, s, 0)
@@ -426,4 +430,32 @@ func besideHub(t *testing.T, dir string, small []byte) []byte {
 		t.Fatal(err)
 	}
 	return b.Bytes()
+}
+
+// TestRestoresAtOnceLoseNothing: of two restores into one new directory the one that fails takes nothing of the other's
+// away.
+func TestRestoresAtOnceLoseNothing(t *testing.T) {
+	t.Parallel()
+	s := mustOpen(t, smallHub(t))
+	backup := backupOf(t, s)
+	mustClose(t, s)
+	for n := range 10 {
+		dir := filepath.Join(t.TempDir(), fmt.Sprint("new", n))
+		var wg sync.WaitGroup
+		var good atomic.Int32
+		for range 2 {
+			wg.Go(func() {
+				if _, err := Restore(dir, bytes.NewReader(backup), false); err == nil {
+					good.Add(1)
+				}
+			})
+		}
+		wg.Wait()
+		if good.Load() != 1 {
+			t.Fatalf("%d of 2 succeeded", good.Load())
+		}
+		if r := mustVerify(t, dir); len(r.Problems) > 0 || r.Entries != 8 {
+			t.Fatalf("%+v", r)
+		}
+	}
 }

@@ -20,23 +20,16 @@ type Restored struct {
 
 // Restore makes a data directory what it was when a backup was taken. The backup is checked whole before anything of
 // what is there is touched; that is then kept aside. The admin token stays, since no backup holds one. ErrHasEntries
-// unless replace is set, ErrInUse, hub.ErrDamaged, ErrNewerFormat.
+// unless replace is set, ErrInUse, hub.ErrDamaged, ErrNewerFormat; ErrUnfinished if the next start has to complete it.
 func Restore(dir string, backup io.Reader, replace bool) (Restored, error) {
 	return restore(disk{}, dir, backup, replace)
 }
 
 func restore(d files, dir string, backup io.Reader, replace bool) (done Restored, err error) {
-	made := !exists(dir)
 	if _, err := prepareDir(dir); err != nil {
 		return done, err
 	}
-	if made {
-		defer func() {
-			if err != nil {
-				_ = os.RemoveAll(dir) // we made it, and nothing in it is anybody's
-			}
-		}()
-	}
+	// A directory that is made here stays also when this fails: another process may be about to use it.
 	lock, err := lockDir(dir)
 	if err != nil {
 		return done, err

@@ -76,7 +76,10 @@ func (w *writerAt) Write(p []byte) (int, error) {
 // abandon takes the stage away; what is left of it is harmless.
 func (w *swap) abandon(dir string) { _ = os.RemoveAll(filepath.Join(dir, w.Stage)) }
 
-// commit makes the change. An error may come before or after the moment from which on it is made.
+// ErrUnfinished says that a change is decided but not complete: the next start completes it.
+var ErrUnfinished = errors.New("interrupted on the way, and completed by the next start")
+
+// commit makes the change. ErrUnfinished if it failed after the moment from which on it is made.
 func (w *swap) commit(d files, dir string) error {
 	// What is taken moves its forerunner aside by itself.
 	w.Drop = slices.DeleteFunc(w.Drop, func(name string) bool { return slices.Contains(w.Take, name) })
@@ -87,10 +90,12 @@ func (w *swap) commit(d files, dir string) error {
 	if err := d.SyncDir(dir); err != nil { // the stage's own name
 		return err
 	}
-	if err := writeWhole(d, filepath.Join(dir, swapName), append(text, '\n')); err != nil {
-		return err
+	if err = writeWhole(d, filepath.Join(dir, swapName), append(text, '\n')); err == nil {
+		_, err = finishSwap(d, dir)
 	}
-	_, err = finishSwap(d, dir)
+	if err != nil && exists(filepath.Join(dir, swapName)) {
+		return fmt.Errorf("%w: %w", ErrUnfinished, err)
+	}
 	return err
 }
 
