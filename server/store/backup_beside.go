@@ -25,13 +25,13 @@ func (s *Snapshot) WithoutLog() *Snapshot {
 
 // BesideHub is the snapshot that a running hub took of its data directory, from what WithoutLog wrote of it and the
 // log's files themselves. The hub then has no part in copying them.
-func BesideHub(dir string, small io.Reader) (s *Snapshot, err error) {
+func BesideHub(dir string, small io.Reader) (_ *Snapshot, err error) {
 	texts := map[string][]byte{}
 	b := &backupReader{in: tar.NewReader(small), quick: true, put: func(name string, content io.Reader) (err error) {
 		texts[name], err = io.ReadAll(content)
 		return err
 	}}
-	s = &Snapshot{taken: time.Now()}
+	s := &Snapshot{taken: time.Now()}
 	if s.manifest, err = b.readManifest(); err != nil {
 		return nil, err
 	}
@@ -64,7 +64,15 @@ func BesideHub(dir string, small io.Reader) (s *Snapshot, err error) {
 func besides(dir string, f ManifestFile, base, head uint64) (file, error) {
 	names := []string{f.Name}
 	if f.Name == logName {
-		names = append(names, archivedName(base+1, head))
+		all, err := listArchive(dir)
+		if err != nil {
+			return nil, err
+		}
+		for _, a := range all {
+			if a.first == base+1 && a.last >= head {
+				names = append(names, a.name)
+			}
+		}
 	}
 	for _, name := range names {
 		source, err := disk{}.Open(filepath.Join(dir, filepath.FromSlash(name)), os.O_RDONLY)

@@ -399,6 +399,12 @@ func TestABackupBesideTheHubIsTheHubsOwn(t *testing.T) {
 			t.Errorf("%d bytes, want %d", len(got), want.Len())
 		}
 	}
+	// Sealed with more than the backup has.
+	mustRotate(t, s)
+	if got := besideHub(t, dir, small.Bytes()); !bytes.Equal(got, want.Bytes()) {
+		t.Errorf("grown, then sealed: %d bytes, want %d", len(got), want.Len())
+	}
+	fill(t, s, 150, 152)
 	// Sealed at the very entry at which the backup was taken.
 	if snap, err = s.Snapshot(); err != nil {
 		t.Fatal(err)
@@ -457,5 +463,22 @@ func TestRestoresAtOnceLoseNothing(t *testing.T) {
 		if r := mustVerify(t, dir); len(r.Problems) > 0 || r.Entries != 8 {
 			t.Fatalf("%+v", r)
 		}
+	}
+}
+
+func TestABackupBesideAHubWhoseLogIsGone(t *testing.T) {
+	dir := smallHub(t)
+	s := mustOpen(t, dir)
+	defer mustClose(t, s)
+	snap, err := s.Snapshot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var small bytes.Buffer
+	if _, err := snap.WithoutLog().WriteTo(&small); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := BesideHub(t.TempDir(), &small); !errors.Is(err, ErrDataDir) {
+		t.Error(err)
 	}
 }

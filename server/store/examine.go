@@ -265,7 +265,7 @@ func (x *examination) judge(i int, r region) {
 
 // torn says whether the region at the log's end can be a commit that was cut short, by the rules of a start.
 func (x *examination) torn(i int, r region) bool {
-	if r.next <= x.known.head {
+	if r.next <= x.known.head || i > 0 && r.offset == 0 { // a base line is on the disk before its file has its name
 		return false
 	}
 	_, why, err := tornTail(x.segments[i].file, r.offset, r.offset+r.length, r.next)

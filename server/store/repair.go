@@ -141,6 +141,9 @@ func (r *rewriter) write(to io.Writer, i int, s *segment) error {
 		}
 	}
 	r.head = r.base(i)
+	if i > 0 && (r.head != s.base || r.prior != r.x.starts[i]) {
+		first = 0 // what it builds on was written anew, so that none of its bytes can stay
+	}
 	if first == 0 && r.head > 0 {
 		if _, err := to.Write(baseLine(r.head, r.prior)); err != nil {
 			return err

@@ -199,3 +199,76 @@ func TestAFaultAtEveryStepOfARepair(t *testing.T) {
 		mustClose(t, s)
 	}
 }
+
+// TestRepairOfTwoFilesAtOnce damages a sealed file and the log behind it. What the log builds on is then written anew,
+// so that none of its lines can stay as they are.
+func TestRepairOfTwoFilesAtOnce(t *testing.T) {
+	t.Parallel()
+	good := smallHub(t)
+	for i := 5; i < 678; i += 83 {
+		for j := 5; j < 1200; j += 83 {
+			dir := copyDir(t, good)
+			for name, at := range map[string]int{archivedName(1, 3): i, logName: j} {
+				flipIn(t, filepath.Join(dir, name), at)
+			}
+			found := mustVerify(t, dir)
+			done, err := Repair(dir, nil)
+			if err != nil || done.Kept != found.Entries {
+				t.Fatalf("%d and %d: %+v, %v", i, j, done, err)
+			}
+			if r := mustVerify(t, dir); len(r.Problems) > 0 || len(r.Notes) > 0 || r.Entries != done.Kept {
+				t.Fatalf("%d and %d: %+v, kept %d", i, j, r, done.Kept)
+			}
+			s := mustOpen(t, dir)
+			if all := readAll(t, s, 0); uint64(len(all)) != done.Kept {
+				t.Fatalf("%d and %d: %d entries, kept %d", i, j, len(all), done.Kept)
+			}
+			mustClose(t, s)
+		}
+	}
+}
+
+func flipIn(t *testing.T, name string, at int) {
+	t.Helper()
+	text, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text[at] ^= 1
+	if err := os.WriteFile(name, text, fileMode); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestEveryCutOfAnEmptyLogBehindAnArchive: what is left of a base line is found, and the repaired log goes on behind
+// the archive.
+func TestEveryCutOfAnEmptyLogBehindAnArchive(t *testing.T) {
+	t.Parallel()
+	good := filepath.Join(t.TempDir(), "data")
+	s := mustOpen(t, good)
+	fill(t, s, 0, 4)
+	mustRotate(t, s)
+	mustClose(t, s)
+	text, err := os.ReadFile(filepath.Join(good, logName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for cut := 1; cut < len(text); cut++ {
+		dir := copyDir(t, good)
+		if err := os.WriteFile(filepath.Join(dir, logName), text[:cut], fileMode); err != nil {
+			t.Fatal(err)
+		}
+		if r := mustVerify(t, dir); len(r.Problems) != 1 || r.Entries != 4 {
+			t.Fatalf("cut at %d: %+v", cut, r)
+		}
+		if _, err := Repair(dir, nil); err != nil {
+			t.Fatal(err)
+		}
+		s := mustOpen(t, dir)
+		fill(t, s, 4, 5)
+		if all := readAll(t, s, 0); len(all) != 5 {
+			t.Fatalf("cut at %d: %d entries", cut, len(all))
+		}
+		mustClose(t, s)
+	}
+}

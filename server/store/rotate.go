@@ -81,7 +81,10 @@ func (l *log) prepareNext(next *segment) (err error) {
 		err = next.file.Sync()
 	}
 	if err == nil {
-		return l.files.SyncDir(l.dir) // the archive's own name
+		err = l.files.SyncDir(l.dir) // the archive's own name
+	}
+	if err == nil {
+		return nil
 	}
 	_ = l.files.Remove(next.name + newSuffix) // on a full disk it would take the last room
 	return errors.Join(err, next.file.Close())

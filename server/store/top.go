@@ -43,8 +43,9 @@ func readTop(f file) (t top, err error) {
 	if err != nil && !errors.Is(err, io.EOF) {
 		return t, err
 	}
-	line, rest, _ := bytes.Cut(text[:n], []byte("\n"))
+	line, rest, whole := bytes.Cut(text[:n], []byte("\n"))
 	t.base, t.sum, t.good = splitBaseLine(line)
+	t.good = t.good && whole
 	t.length = int64(len(line)) + 1
 	if sp, err := splitLine(line); err == nil {
 		t.isFirst = sp.sequence == 1
