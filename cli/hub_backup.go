@@ -11,6 +11,7 @@ import (
 	"time"
 
 	hubv1 "ctxhub/gen/ctx/hub/v1"
+	"ctxhub/server"
 	"ctxhub/server/store"
 )
 
@@ -61,7 +62,8 @@ func (c *hubBackup) Run(ctx context.Context, sys *system) error {
 		return hub.Backup(ctx, &hubv1.BackupRequest{}, w, progress)
 	}
 	if c.File == "-" {
-		return hub.explain(from(sys.out))
+		_, err := store.CopyBackup(sys.out, from)
+		return c.explain(hub, err)
 	}
 	m, err := store.SaveBackup(c.File, c.Force, from)
 	if err != nil {
@@ -117,6 +119,9 @@ func (w *watchedWriter) Write(p []byte) (int, error) {
 
 // explain knows what can be wrong with the file.
 func (c *hubBackup) explain(hub *theHub, err error) error {
+	if errors.Is(err, server.ErrDamaged) {
+		return &advice{err: err, hint: c.command("ctx hub verify")}
+	}
 	if errors.Is(err, fs.ErrExist) {
 		return &advice{err: err, exit: exitConflict, hint: c.command("ctx hub backup "+shellWord(c.File)) + " --force"}
 	}

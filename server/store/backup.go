@@ -148,9 +148,9 @@ func hashLine(manifest []byte) []byte {
 }
 
 func (s *Snapshot) add(out *tar.Writer, name string, size int64, from io.ReaderAt) error {
-	// USTAR has no extra blocks, which keeps Size a sum.
+	// GNU's form has no extra blocks for such names, which keeps Size a sum, and takes files over 8 GiB.
 	err := out.WriteHeader(&tar.Header{
-		Typeflag: tar.TypeReg, Name: name, Size: size, Mode: int64(fileMode), ModTime: s.taken.Truncate(time.Second), Format: tar.FormatUSTAR,
+		Typeflag: tar.TypeReg, Name: name, Size: size, Mode: int64(fileMode), ModTime: s.taken.Truncate(time.Second), Format: tar.FormatGNU,
 	})
 	if err != nil {
 		return err

@@ -256,8 +256,8 @@ func TestSaveBackupLeavesAWholeFileOrNone(t *testing.T) {
 		if text, err := os.ReadFile(name); err == nil && !bytes.Equal(text, backup) {
 			t.Errorf("fault at %d left a part", n)
 		}
-		if exists(name + newSuffix) {
-			t.Errorf("fault at %d left %s", n, newSuffix)
+		if left := leftOf(t, name); len(left) > 0 {
+			t.Errorf("fault at %d left %s", n, left)
 		}
 	}
 	if _, err := SaveBackup(name, false, whole); !errors.Is(err, fs.ErrExist) {
@@ -270,7 +270,7 @@ func TestSaveBackupLeavesAWholeFileOrNone(t *testing.T) {
 		"nothing":             func(io.Writer) error { return nil },
 	} {
 		other := filepath.Join(t.TempDir(), "b.tar")
-		if _, err := SaveBackup(other, false, from); err == nil || exists(other) || exists(other+newSuffix) {
+		if _, err := SaveBackup(other, false, from); err == nil || exists(other) || len(leftOf(t, other)) > 0 {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
@@ -480,5 +480,84 @@ func TestABackupBesideAHubWhoseLogIsGone(t *testing.T) {
 	}
 	if _, err := BesideHub(t.TempDir(), &small); !errors.Is(err, ErrDataDir) {
 		t.Error(err)
+	}
+}
+
+// leftOf are the files that a backup has left beside the one it was to write.
+func leftOf(t *testing.T, name string) []string {
+	t.Helper()
+	left, err := filepath.Glob(name + newSuffix + "*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return left
+}
+
+// TestBackupsToOneFileAtOnce: the file is one of them, whole, and nobody's file of a like name is touched.
+func TestBackupsToOneFileAtOnce(t *testing.T) {
+	s := mustOpen(t, smallHub(t))
+	first := backupOf(t, s)
+	fill(t, s, 100, 200)
+	second := backupOf(t, s)
+	mustClose(t, s)
+	name := filepath.Join(t.TempDir(), "hub.tar")
+	mine := name + newSuffix
+	if err := os.WriteFile(mine, []byte("mine"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	half, goOn, done := make(chan struct{}), make(chan struct{}), make(chan error)
+	go func() {
+		_, err := SaveBackup(name, true, func(w io.Writer) error {
+			_, err := w.Write(first[:4000])
+			close(half)
+			<-goOn
+			_, err2 := w.Write(first[4000:])
+			return errors.Join(err, err2)
+		})
+		done <- err
+	}()
+	<-half
+	_, err := SaveBackup(name, true, func(w io.Writer) error { _, err := w.Write(second); return err })
+	if text, err2 := os.ReadFile(name); err != nil || err2 != nil || !bytes.Equal(text, second) {
+		t.Errorf("the quick one: %v, %v", err, err2)
+	}
+	close(goOn)
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if text, err := os.ReadFile(name); err != nil || !bytes.Equal(text, first) {
+		t.Errorf("the slow one: %d bytes, %v", len(text), err)
+	}
+	if text, err := os.ReadFile(mine); err != nil || string(text) != "mine" || len(leftOf(t, name)) != 1 {
+		t.Errorf("another's file: %q, %v; beside it %q", text, err, leftOf(t, name))
+	}
+}
+
+// zeros is a file of any length.
+type zeros struct{}
+
+func (zeros) ReadAt(p []byte, _ int64) (int, error) { clear(p); return len(p), nil }
+
+// TestABackupTakesAnyLength: the header of a file of 8 GiB and more fits, and is as long as Size says.
+func TestABackupTakesAnyLength(t *testing.T) {
+	const size = 9 << 30
+	snap := &Snapshot{files: []ManifestFile{{Name: logName, Bytes: size}}, sources: []io.ReaderAt{zeros{}}}
+	reader, writer := io.Pipe()
+	done := make(chan error, 1)
+	go func() {
+		_, err := snap.WriteTo(writer)
+		done <- errors.Join(err, writer.CloseWithError(err))
+	}()
+	in := tar.NewReader(reader)
+	for _, want := range []string{manifestName, hashName, logName} {
+		header, err := in.Next()
+		if err != nil || header.Name != want || want == logName && header.Size != size {
+			t.Fatalf("%+v, %v", header, err)
+		}
+	}
+	_ = reader.Close() // the nine gigabytes are not wanted
+	<-done
+	if want := int64(tarBlock*3+size+tarBlock+tarEnd); snap.Size() != want {
+		t.Errorf("it says %d bytes, want %d", snap.Size(), want)
 	}
 }

@@ -1,12 +1,14 @@
 package store
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 // ErrHasEntries says that a data directory is not empty.
@@ -99,8 +101,9 @@ func saveBackup(d files, name string, replace bool, from func(io.Writer) error) 
 	if exists(name) && !replace {
 		return m, fmt.Errorf("write the backup: %s: %w", name, fs.ErrExist)
 	}
-	temporary := name + newSuffix
-	f, err := d.Open(temporary, os.O_RDWR|os.O_CREATE|os.O_TRUNC)
+	// A name of its own: another backup may be under way to the same file, and a file of this name be somebody's.
+	temporary := name + newSuffix + "-" + strings.ToLower(rand.Text())
+	f, err := d.Open(temporary, os.O_RDWR|os.O_CREATE|os.O_EXCL|os.O_TRUNC)
 	if err != nil {
 		return m, fmt.Errorf("write the backup: %w", err)
 	}
@@ -109,11 +112,14 @@ func saveBackup(d files, name string, replace bool, from func(io.Writer) error) 
 			_ = os.Remove(temporary) // half a backup is none
 		}
 	}()
-	if m, err = checkedCopy(f, from); err == nil {
+	if m, err = CopyBackup(&writerAt{f: f}, from); err == nil {
 		err = f.Sync()
 	}
 	if err = errors.Join(err, f.Close()); err != nil {
 		return m, err
+	}
+	if exists(name) && !replace {
+		return m, fmt.Errorf("write the backup: %s: %w", name, fs.ErrExist)
 	}
 	if err = d.Rename(temporary, name); err != nil {
 		return m, fmt.Errorf("write the backup: %w", err)
@@ -121,8 +127,8 @@ func saveBackup(d files, name string, replace bool, from func(io.Writer) error) 
 	return m, d.SyncDir(filepath.Dir(name))
 }
 
-// checkedCopy has the same bytes written and checked at once.
-func checkedCopy(f file, from func(io.Writer) error) (Manifest, error) {
+// CopyBackup writes a backup and checks it at once. What was written is of no use if it fails.
+func CopyBackup(to io.Writer, from func(io.Writer) error) (Manifest, error) {
 	type checked struct {
 		manifest Manifest
 		err      error
@@ -137,7 +143,7 @@ func checkedCopy(f file, from func(io.Writer) error) (Manifest, error) {
 		_ = reader.CloseWithError(err) // documented never to fail; the writer hears of it
 		done <- checked{m, err}
 	}()
-	err := from(io.MultiWriter(&writerAt{f: f}, writer))
+	err := from(io.MultiWriter(to, writer))
 	_ = writer.CloseWithError(err) // documented never to fail
 	check := <-done
 	if err == nil { // else what was checked is only a part
