@@ -557,7 +557,7 @@ func TestABackupTakesAnyLength(t *testing.T) {
 	}
 	_ = reader.Close() // the nine gigabytes are not wanted
 	<-done
-	if want := int64(tarBlock*3+size+tarBlock+tarEnd); snap.Size() != want {
+	if want := int64(tarBlock*3 + size + tarBlock + tarEnd); snap.Size() != want {
 		t.Errorf("it says %d bytes, want %d", snap.Size(), want)
 	}
 }
